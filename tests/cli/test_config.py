@@ -1,0 +1,76 @@
+"""`voiced config check` and `voiced config show`, as a person or a script calls them."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from voiced.__main__ import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+
+
+def test_check_accepts_a_right_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "v.toml"
+    path.write_text("[server]\nport = 1\n")
+    assert main(["config", "check", "--config", str(path)]) == 0
+    assert capsys.readouterr().out == (
+        f"settings are well-formed ({path}); voiced doctor tries the engines and files\n"
+    )
+
+
+def test_check_tells_a_mistake_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "v.toml"
+    path.write_text("[server]\nprot = 1\n")
+    assert main(["config", "check", "--config", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (f"voiced: {path}:2: there is no key server.prot; did you mean port?\n")
+
+
+def test_show_prints_toml_that_gives_the_same_settings_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "v.toml"
+    path.write_text('[llm]\nreply = "say \\"hi\\"\\nü"\n[stt]\noptions = { "a b" = [1, 2.5] }\n')
+    monkeypatch.setenv("VOICED_SERVER__PORT", "0")
+    assert main(["config", "show", "--config", str(path)]) == 0
+    out = capsys.readouterr().out
+    shown = tomllib.loads(out)
+    assert shown["llm"]["reply"] == 'say "hi"\nü'
+    assert shown["stt"]["options"] == {"a b": [1, 2.5]}
+    assert "port = 0  # VOICED_SERVER__PORT" in out
+    assert f"# {path}" in out
+    assert 'host = "127.0.0.1"  # default' in out
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_show_never_shows_the_token(
+    options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOICED_AUTH__TOKEN", "s3cret-s3cret")
+    assert main(["config", "show", *options]) == 0
+    out = capsys.readouterr().out
+    assert "s3cret" not in out
+    assert "(set, not shown)" in out
+
+
+def test_show_gives_json_with_sources(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOICED_LOG__LEVEL", "debug")
+    assert main(["config", "show", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["settings"]["log"]["level"] == "debug"
+    assert shown["sources"]["log.level"] == "VOICED_LOG__LEVEL"

@@ -1,0 +1,198 @@
+"""What `voiced doctor` finds, and what it says to do."""
+
+from __future__ import annotations
+
+import errno
+import http.server
+import json
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from voiced.__main__ import main
+from voiced.cli import checks
+from voiced.settings import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.setenv("VOICED_SERVER__PORT", "0")
+
+
+def _report(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is all(entry["state"] != "failed" for entry in report["checks"])
+    return {entry["check"]: entry for entry in report["checks"]}
+
+
+def test_with_engines_that_start_all_is_well(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("STT", "LLM", "TTS"):
+        monkeypatch.setenv(f"VOICED_{kind}__ENGINE", "stub")
+    assert main(["doctor", "--json"]) == 0
+    report = _report(capsys)
+    assert [report[f"{kind} engine"]["state"] for kind in ("stt", "llm", "tts")] == ["ok"] * 3
+    assert "warm" in report["tts engine"]["detail"]
+    assert report["vad"]["state"] == "ok"
+
+
+def test_an_engine_that_cannot_start_is_named_and_the_others_are_still_checked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOICED_STT__ENGINE", "telepathy")
+    for kind in ("LLM", "TTS"):
+        monkeypatch.setenv(f"VOICED_{kind}__ENGINE", "stub")
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "failed  stt engine: stt.engine: there is no 'telepathy'; allowed: " in out
+    assert "what to do: see stt.engine" in out
+    assert "ok      tts engine" in out
+    assert "1 of 12 checks failed" in out
+
+
+def test_wrong_settings_fail_and_what_depends_on_them_is_left_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOICED_SERVER__PRT", "1")
+    assert main(["doctor", "--json"]) == 1
+    report = _report(capsys)
+    assert "VOICED_SERVER__PRT" in report["settings"]["detail"]
+    assert report["settings"]["remedy"]
+    assert "port" not in report
+
+
+def test_listening_for_others_without_a_token_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOICED_SERVER__HOST", "0.0.0.0")
+    assert main(["doctor", "--json"]) == 1
+    assert "token" in _report(capsys)["settings"]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [((3, 10, 9), "failed"), ((3, 11, 0), "ok"), ((3, 13, 9), "ok"), ((3, 14, 0), "failed")],
+)
+def test_python_is_of_a_supported_version(version: tuple[int, int, int], state: str) -> None:
+    assert checks.check_python(version).state == state
+
+
+@pytest.mark.parametrize(
+    ("requirement", "says"),
+    [
+        ("pytest>=1", ""),
+        ("pytest<1", "but <1 is needed"),
+        ("pytest<900.1,>=800", "but >=800 is needed"),
+        ("no-such-package-at-all>=1", "no-such-package-at-all is missing"),
+        ('no-such-package-at-all>=1; extra == "dev"', ""),
+    ],
+)
+def test_a_missing_or_wrong_package_is_named(requirement: str, says: str) -> None:
+    finding = checks.check_packages([requirement])
+    assert (finding.state, bool(finding.remedy)) == (("failed", True) if says else ("ok", False))
+    assert says in finding.detail
+
+
+def test_a_state_directory_is_looked_at_and_not_made(tmp_path: Path) -> None:
+    directory = tmp_path / "a" / "b"
+    assert checks.check_state_directory(directory).state == "ok"
+    assert not directory.parent.exists()
+
+
+def test_a_state_directory_below_a_file_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    finding = checks.check_state_directory(tmp_path / "file" / "voiced")
+    assert finding.state == "failed"
+    assert "store.directory" in finding.remedy
+
+
+def test_a_full_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "NEEDED_DISK_BYTES", 2**80)
+    assert checks.check_state_directory(tmp_path).state == "failed"
+
+
+def test_a_free_port_is_well() -> None:
+    assert checks.check_port(Server(port=0)).state == "ok"
+
+
+def test_a_port_that_another_program_has_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "ANSWER_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        finding = checks.check_port(Server(port=other.getsockname()[1]))
+    assert finding.state == "failed"
+    assert "server.port" in finding.remedy
+
+
+@pytest.fixture
+def health() -> Iterator[tuple[int, dict[str, object]]]:
+    """A port that answers GET /health with what the test puts into the dict."""
+    answer: dict[str, object] = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server.server_address[1], answer
+        server.shutdown()
+        thread.join()
+
+
+def test_a_port_where_voiced_answers_is_well(health: tuple[int, dict[str, object]]) -> None:
+    port, answer = health
+    answer.update(status="ok", version="0.1.0", sessions=0)
+    assert "voiced answers" in checks.check_port(Server(port=port)).detail
+    answer.clear()
+    assert checks.check_port(Server(port=port)).state == "failed"
+
+
+def test_an_address_of_another_machine_fails() -> None:
+    finding = checks.check_port(Server(host="192.0.2.1", port=0))
+    assert finding.state == "failed"
+    assert "server.host" in finding.remedy
+
+
+def test_a_low_port_without_the_right_to_it_says_so() -> None:
+    assert "1024" in checks._port_remedy(errno.EACCES)
+
+
+@pytest.mark.parametrize(
+    ("now", "synchronised", "state", "says"),
+    [
+        (0.0, True, "note", "1970"),
+        (1_800_000_000.0, False, "note", "not synchronised"),
+        (1_800_000_000.0, True, "ok", "synchronised"),
+    ],
+)
+def test_a_wrong_clock_is_worth_a_note(
+    now: float, synchronised: bool, state: str, says: str
+) -> None:
+    finding = checks.check_clock(now, synchronised=synchronised)
+    assert finding.state == state
+    assert says in finding.detail
+
+
+def test_little_memory_fails() -> None:
+    assert checks.check_memory(100 * 2**20).state == "failed"
+    assert checks.check_memory(2**30).state == "ok"
+
+
+def test_a_machine_without_a_sensor_gets_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "read_temperature", lambda: None)
+    assert checks.check_temperature().state == "note"

@@ -1,0 +1,137 @@
+"""`say`, `transcribe` and `understand`: the engines without a daemon."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tests.cli.commands import run_voiced
+from voiced.audio.energy import find_speech
+from voiced.audio.files import encode_wav, read_pcm16, read_wav
+from voiced.cli.listening import find_utterances
+from voiced.cli.say import split_text
+from voiced.settings import TurnDetection
+from voiced.turns.silero import SileroVad
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+async def spoken(tmp_path: Path) -> Path:
+    """One sentence, half a second of silence, the sentence again; made by the espeak engine."""
+    path = tmp_path / "spoken.wav"
+    done = await run_voiced("say", "what time is it", "--out", str(path))
+    assert done.returncode == 0, done.stderr
+    pcm = read_pcm16(path, 16_000)
+    path.write_bytes(encode_wav(pcm + bytes(16_000) + pcm + bytes(16_000), 16_000))
+    return path
+
+
+async def test_said_text_is_a_wav_file_with_speech(tmp_path: Path) -> None:
+    path = tmp_path / "out.wav"
+    done = await run_voiced("say", "-", "--out", str(path), "--json", stdin=b"Good morning.\n")
+    assert (done.returncode, done.stderr) == (0, b"")
+    report = json.loads(done.stdout)
+    recording = read_wav(path)
+    assert report["out"] == str(path)
+    assert report["sample_rate"] == recording.rate_hz
+    assert report["audio_seconds"] == pytest.approx(recording.duration_s, abs=0.001)
+    assert find_speech(read_pcm16(path, 24_000), 24_000) is not None
+
+
+async def test_slower_speech_is_longer(tmp_path: Path) -> None:
+    seconds = []
+    for speed in ("1.5", "0.7"):
+        path = tmp_path / f"{speed}.wav"
+        await run_voiced("say", "one two three", "--out", str(path), "--speed", speed)
+        seconds.append(read_wav(path).duration_s)
+    assert seconds[0] < seconds[1]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (("say", " ", "--out", "x.wav"), 2, b"no text"),
+        (("say", "a", "--out", "x.wav", "--speed", "9"), 2, b"--speed"),
+        (("say", "a", "--out", "/no/such/place/x.wav"), 1, b"/no/such/place/x.wav"),
+        (("say", "a"), 2, b"--out"),
+        (("transcribe", "/no/such.wav"), 1, b"/no/such.wav"),
+        (("understand",), 2, b"required"),
+        (("understand", ""), 2, b"no sentence"),
+        (("understand", "--wav", "/no/such.wav"), 1, b"/no/such.wav"),
+    ],
+)
+async def test_what_cannot_work_is_said(args: tuple[str, ...], code: int, said: bytes) -> None:
+    done = await run_voiced(*args)
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert said in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+async def test_unknown_engine_is_a_settings_error(tmp_path: Path) -> None:
+    out = tmp_path / "x.wav"
+    done = await run_voiced("say", "a", "--out", str(out), VOICED_TTS__ENGINE="nonsense")
+    assert done.returncode == 2
+    assert b"nonsense" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+    assert not out.exists()
+
+
+async def test_recording_is_cut_at_its_pause(spoken: Path) -> None:
+    done = await run_voiced("transcribe", str(spoken), "--json", VOICED_STT__ENGINE="stub")
+    assert (done.returncode, done.stderr) == (0, b"")
+    report = json.loads(done.stdout)
+    first, second = report["utterances"]
+    assert 0 <= first["start_s"] < first["end_s"] <= second["start_s"] < second["end_s"]
+    assert report["text"] == f"{first['text']} {second['text']}"
+    whole = await run_voiced(
+        "transcribe", str(spoken), "--whole", "--json", VOICED_STT__ENGINE="stub"
+    )
+    (only,) = json.loads(whole.stdout)["utterances"]
+    assert only["end_s"] == pytest.approx(read_wav(spoken).duration_s, abs=0.001)
+
+
+async def test_silence_holds_no_speech(tmp_path: Path) -> None:
+    path = tmp_path / "silence.wav"
+    path.write_bytes(encode_wav(bytes(32_000), 16_000))
+    done = await run_voiced("transcribe", str(path))
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert done.stderr == b"no speech was found\n"
+
+
+def test_spans_lie_inside_the_recording_and_apart() -> None:
+    noise = np.random.default_rng(1).normal(0, 3000, 48_000).astype("<i2").tobytes()
+    spans = find_utterances(noise, SileroVad.load(), TurnDetection(threshold=0.0))
+    assert spans
+    assert spans[0].start_s >= 0
+    assert spans[-1].end_s <= 3.0
+    assert find_utterances(b"", SileroVad.load(), TurnDetection()) == []
+
+
+async def test_understood_sentence_shows_intent_and_slots() -> None:
+    done = await run_voiced("understand", "Turn on the living room lamp!", "--json")
+    assert (done.returncode, done.stderr) == (0, b"")
+    report = json.loads(done.stdout)
+    assert report["intent"]
+    assert "on" in report["slots"].values()
+    people = await run_voiced("understand", "Turn on the living room lamp!")
+    assert report["intent"].encode() in people.stdout
+
+
+async def test_sentence_that_means_nothing_is_not_understood() -> None:
+    done = await run_voiced("understand", "purple bicycles dream loudly", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["intent"] is None
+
+
+def test_text_is_cut_at_ends_of_sentences() -> None:
+    text = "One two. Three four! Five\n\nSix"
+    assert split_text(text) == ["One two. Three four! Five Six"]
+    assert split_text(text, 11) == ["One two.", "Three four!", "Five Six"]
+    assert split_text("one two three", 8) == ["one two", "three"]
+    assert split_text("a" * 25, 10) == ["a" * 10, "a" * 10, "a" * 5]
+    assert split_text(" \n ") == []

@@ -1,0 +1,123 @@
+"""Ways to break the core, at least one for each invariant, to show that it would be noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from msgspec import structs
+
+from voiced.conversation import context, core, replies, speech
+from voiced.conversation import events as ev
+from voiced.conversation import inputs as inp
+from voiced.conversation.effects import Generate, StoreItem
+from voiced.conversation.snapshot import plan_response
+from voiced.conversation.state import Draft, State
+
+if TYPE_CHECKING:
+    from voiced.conversation.items import Entry
+    from voiced.conversation.state import ActiveResponse
+
+
+def two_at_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replies, "make_way", lambda _draft, _plan: None)
+
+
+def abandoned_at_the_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(core, "end_responses", lambda _draft, _code, _message: None)
+
+
+def done_twice(patch: pytest.MonkeyPatch) -> None:
+    emit = Draft.emit
+
+    def broken(draft: Draft, event: ev.ServerEvent) -> None:
+        emit(draft, event)
+        if isinstance(event, ev.ResponseDone):
+            emit(draft, event)
+
+    patch.setattr(Draft, "emit", broken)
+
+
+def part_left_open(patch: pytest.MonkeyPatch) -> None:
+    emit = Draft.emit
+
+    def broken(draft: Draft, event: ev.ServerEvent) -> None:
+        if not isinstance(event, ev.ContentPartDone):
+            emit(draft, event)
+
+    patch.setattr(Draft, "emit", broken)
+
+
+def audio_after_the_end(patch: pytest.MonkeyPatch) -> None:
+    def broken(draft: Draft, event: inp.ReplyAudio) -> None:
+        core.on_reply_audio(draft, event)
+        if draft.state.response(event.response_id) is None:
+            delta = ev.OutputAudioDelta(
+                response_id=event.response_id, item_id="item", delta=event.audio
+            )
+            draft.emit(delta)
+
+    handlers = dict(core.HANDLERS)
+    handlers[inp.ReplyAudio] = broken
+    patch.setattr(core, "HANDLERS", handlers)
+
+
+def last_letter_lost(patch: pytest.MonkeyPatch) -> None:
+    written = replies.written
+    patch.setattr(replies, "written", lambda entry: written(entry)[:-1])
+
+
+def deaf_to_interruption(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(speech, "cancel_response", lambda _draft, _response, _reason: None)
+
+
+def latest_configuration(patch: pytest.MonkeyPatch) -> None:
+    generate = replies.generate
+
+    def broken(draft: Draft, response: ActiveResponse) -> None:
+        generate(draft, response)
+        effect = draft.effects[-1]
+        assert isinstance(effect, Generate)
+        options = plan_response(draft.state, {}).options
+        draft.effects[-1] = structs.replace(effect, options=options)
+
+    patch.setattr(replies, "generate", broken)
+
+
+def speech_not_stored(patch: pytest.MonkeyPatch) -> None:
+    commit = speech.commit
+
+    def broken(draft: Draft, item_id: str) -> None:
+        commit(draft, item_id)
+        draft.effects = [e for e in draft.effects if not isinstance(e, StoreItem)]
+
+    patch.setattr(speech, "commit", broken)
+
+
+def always_at_the_front(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(State, "before", lambda _state, _item_id: None)
+
+
+def truncation_ignored(patch: pytest.MonkeyPatch) -> None:
+    def broken(entry: Entry) -> str:
+        return "".join(span.text for span in entry.spans)
+
+    patch.setattr(context, "heard_text", broken)
+
+
+Break = Callable[[pytest.MonkeyPatch], None]
+
+BREAKS: list[tuple[int, Break]] = [
+    (1, two_at_once),
+    (2, abandoned_at_the_end),
+    (2, done_twice),
+    (3, part_left_open),
+    (4, audio_after_the_end),
+    (5, last_letter_lost),
+    (6, deaf_to_interruption),
+    (7, latest_configuration),
+    (8, speech_not_stored),
+    (9, always_at_the_front),
+    (10, truncation_ignored),
+]

@@ -1,0 +1,64 @@
+"""A host over a real child process, for the time of a test, with nothing left behind."""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import trio
+
+from voiced.engines.host import EngineHost
+from voiced.engines.spec import EngineSpec, HostPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+PATIENCE_S = 20.0
+"""A ceiling for what must happen; nothing is measured by it."""
+
+
+def spec_for(engine: str, options: dict[str, Any] | None = None) -> EngineSpec:
+    """The spec of an engine of `fault_engines`."""
+    return EngineSpec(
+        kind="llm",
+        name=engine.lower(),
+        target=f"tests.engines.fault_engines:{engine}",
+        options=options or {},
+    )
+
+
+@asynccontextmanager
+async def running_host(
+    spec: EngineSpec,
+    policy: HostPolicy | None = None,
+    *,
+    on_alive: Callable[[], None] = lambda: None,
+) -> AsyncIterator[EngineHost]:
+    """A host that is ready; afterwards no process and no file descriptor is left."""
+    descriptors = len(os.listdir("/proc/self/fd"))
+    with trio.fail_after(PATIENCE_S):
+        async with trio.open_nursery() as nursery:
+            host = EngineHost(spec, policy, on_alive=on_alive)
+            await nursery.start(host.serve)
+            try:
+                yield host
+            finally:
+                nursery.cancel_scope.cancel("the test is over")
+    assert host.state == "stopped"
+    assert psutil.Process().children(recursive=True) == []
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+async def wait_gone(pid: int) -> None:
+    """Return when a process has ended, whoever's child it is."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        with trio.fail_after(PATIENCE_S):
+            await trio.lowlevel.wait_readable(pidfd)
+    finally:
+        os.close(pidfd)

@@ -1,0 +1,229 @@
+"""The assistant as a language model: messages in; text or a tool call out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.assistant.assistant_helpers import LONG_TEXTS, at_most_lines
+from tests.engines.host_helpers import running_host
+from voiced.engines.clients import EngineLlm
+from voiced.engines.llm.assistant import AssistantEngine
+from voiced.engines.ports import ReplyEnd, ToolCall, WorkCancelled
+from voiced.engines.spec import EngineSpec
+from voiced.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+TOOLS = ("get_time", "get_date", "set_timer", "cancel_timer", "timer_status", "calculate",
+         "set_light")  # fmt: skip
+OFFERED = [{"name": name, "description": "", "parameters": {}} for name in TOOLS]
+
+Message = dict[str, Any]
+
+
+class Request:
+    """A `Work` on the spot."""
+
+    op = "reply"
+    patience = 1_000_000  # cancelled when asked once more than this
+
+    def __init__(
+        self, messages: list[Message], tools: list[dict[str, Any]], limit: int | None
+    ) -> None:
+        self.params: Mapping[str, Any] = {
+            "messages": messages, "tools": tools, "max_output_tokens": limit
+        }  # fmt: skip
+        self.parts: list[Mapping[str, Any]] = []
+
+    @property
+    def cancelled(self) -> bool:
+        return self.patience < 0
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        raise AssertionError("an answer takes less than a millisecond")
+
+    def raise_if_cancelled(self) -> None:
+        self.patience -= 1
+        if self.cancelled:
+            raise WorkCancelled
+
+    def emit(self, part: Mapping[str, Any]) -> None:
+        self.parts.append(part)
+
+    def chunks(self) -> Iterator[bytes]:
+        raise AssertionError("a reply takes no audio")
+
+
+@pytest.fixture(scope="module")
+def engine() -> AssistantEngine:
+    engine = AssistantEngine({})
+    engine.load()
+    engine.warm_up()
+    return engine
+
+
+def user(text: str) -> Message:
+    return {"role": "user", "content": text}
+
+
+def ask(
+    engine: AssistantEngine,
+    messages: list[Message],
+    tools: list[dict[str, Any]] = OFFERED,
+    limit: int | None = None,
+) -> tuple[str, dict[str, Any] | None, Mapping[str, Any]]:
+    """Text, tool call and end of a reply."""
+    request = Request(messages, tools, limit)
+    end = engine.run(request)
+    text = "".join(part.get("text", "") for part in request.parts)
+    calls = [part["tool_call"] for part in request.parts if "tool_call" in part]
+    assert end["finish"] == ("tool_calls" if calls else end["finish"])
+    return text, calls[0] if calls else None, end
+
+
+def answered(question: str, tool: str, result: object) -> list[Message]:
+    """A conversation up to the result of a tool."""
+    call = {"id": "call_1", "type": "function", "function": {"name": tool, "arguments": "{}"}}
+    content = result if isinstance(result, str) else json.dumps(result)
+    return [
+        user(question),
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": content},
+    ]
+
+
+def test_a_sentence_becomes_a_tool_call(engine: AssistantEngine) -> None:
+    text, call, end = ask(engine, [user("Turn on the living room lamp.")])
+    assert text == ""
+    assert call is not None
+    assert call["name"] == "set_light"
+    assert json.loads(call["arguments"]) == {"device": "living room lamp", "state": "on"}
+    assert call["call_id"]
+    assert end["finish"] == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    ("question", "tool", "result", "reply"),
+    [
+        ("what time is it", "get_time", {"ok": True, "time": "14:05"}, "It is five past two."),
+        ("what's the date", "get_date", {"ok": True, "date": "2026-11-20"},
+         "It is Friday, the twentieth of November."),
+        ("set a timer for 5 minutes", "set_timer", {"ok": True, "duration_s": 300},
+         "Timer set for 5 minutes."),
+        ("set a timer for 5 minutes", "set_timer",
+         {"ok": True, "duration_s": 300, "status": "replaced", "replaced_s": 9},
+         "Timer set for 5 minutes. It takes the place of the one before."),
+        ("cancel the timer", "cancel_timer", {"ok": False, "error": "no_timer"},
+         "There is no timer running."),
+        ("timer status", "timer_status", {"ok": True, "remaining_s": 61, "duration_s": 300},
+         "1 minute and 1 second left of 5 minutes."),
+        ("what is 7 times 8", "calculate", {"ok": True, "value": 56}, "7 times 8 is 56."),
+        ("what is 3 minus 8", "calculate", {"ok": True, "value": -5}, "3 minus 8 is minus 5."),
+        ("what is 5 divided by 0", "calculate", {"ok": False, "error": "division_by_zero"},
+         "Dividing by zero has no answer."),
+        ("turn on the living room lamp", "set_light", {"ok": False, "error": "no_home"},
+         "I cannot turn on the living room lamp, because no home is connected."),
+        ("turn the kitchen lights off", "set_light", {"ok": True, "state": "off"},
+         "The lights in the kitchen are off."),
+        ("dim all the lights to 30%", "set_light", {"ok": True, "brightness": 30},
+         "All the lights are at 30 percent."),
+        # a tool that does not keep to the sentences file
+        ("what time is it", "get_time", {"ok": True}, "Done."),
+        ("what time is it", "get_time", {"ok": True, "time": "noonish"}, "Done."),
+        ("what time is it", "get_time", {"ok": False, "error": "tired"},
+         "Sorry, that did not work."),
+        ("what time is it", "get_time", "no JSON", "Sorry, that did not work."),
+        ("what time is it", "get_time", [1], "Sorry, that did not work."),
+        ("what time is it", "get_time", "[" * 100_000, "Sorry, that did not work."),
+        ("what time is it", "other_tool", {"ok": True, "time": "14:05"}, "Done."),
+    ],
+)  # fmt: skip
+def test_a_result_becomes_a_reply(
+    engine: AssistantEngine, question: str, tool: str, result: object, reply: str
+) -> None:
+    text, call, end = ask(engine, answered(question, tool, result))
+    assert (text, call, end["finish"]) == (reply, None, "stop")
+
+
+def test_it_says_plainly_what_it_did_not_catch_or_understand(engine: AssistantEngine) -> None:
+    for nothing in ("", "  ", "..."):
+        assert ask(engine, [user(nothing)])[0] == "Sorry, I did not catch that."
+    assert "did not understand" in ask(engine, [user("What is the meaning of life?")])[0]
+
+
+@pytest.mark.parametrize("text", LONG_TEXTS.values(), ids=LONG_TEXTS.keys())
+def test_a_long_message_is_plainly_not_understood(engine: AssistantEngine, text: str) -> None:
+    with at_most_lines(10_000):
+        assert "did not understand" in ask(engine, [user(text)])[0]
+
+
+def test_only_tools_that_are_offered_are_called(engine: AssistantEngine) -> None:
+    text, call, _ = ask(engine, [user("what time is it")], tools=OFFERED[1:])
+    assert call is None
+    assert text == "I understood that, but I cannot do it here."
+    openai_shape = [{"type": "function", "function": OFFERED[0]}]
+    assert ask(engine, [user("what time is it")], tools=openai_shape)[1] is not None
+
+
+def test_repeat_says_the_last_thing_again(engine: AssistantEngine) -> None:
+    said = [user("hello"), {"role": "assistant", "content": "Good day."}, user("hm")]
+    said += answered("what time is it", "get_time", {"ok": True})
+    assert ask(engine, [*said, user("say that again")])[0] == "Good day."
+    assert ask(engine, [user("say that again")])[0] == "I have not said anything yet."
+
+
+def test_content_may_come_in_parts(engine: AssistantEngine) -> None:
+    parts = [{"type": "text", "text": "what can"}, {"type": "text", "text": "I say?"}]
+    assert "set a timer" in ask(engine, [{"role": "user", "content": parts}])[0]
+
+
+def test_a_reply_keeps_to_its_limit(engine: AssistantEngine) -> None:
+    text, _, end = ask(engine, [user("help")], limit=3)
+    assert text == "You can ask"
+    assert (end["finish"], end["output_tokens"]) == ("length", 3)
+
+
+@pytest.mark.parametrize("patience", range(8))
+def test_a_cancelled_request_says_nothing(engine: AssistantEngine, patience: int) -> None:
+    """It looks before each message, before the answer and behind it."""
+    request = Request([user("hello")] * 6, [], None)
+    request.patience = patience
+    with pytest.raises(WorkCancelled):
+        engine.run(request)
+    assert request.parts == []
+
+
+@pytest.mark.parametrize("messages", [[], [{"role": "system", "content": "Be kind."}]])
+def test_without_a_question_it_offers_help(
+    engine: AssistantEngine, messages: list[Message]
+) -> None:
+    assert ask(engine, messages)[0] == "How can I help?"
+
+
+def test_a_wrong_file_is_a_model_error(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("language: en\n")
+    with pytest.raises(ModelError, match=r"mine\.yaml:1: 'intents' is missing"):
+        AssistantEngine({"sentences": str(path)}).load()
+
+
+async def test_it_answers_from_a_process_of_its_own() -> None:
+    spec = EngineSpec(
+        kind="llm",
+        name="assistant",
+        target="voiced.engines.llm.assistant:AssistantEngine",
+        options={"sentences": "", "home": "", "language": "en"},
+    )
+    async with running_host(spec) as host:
+        llm = EngineLlm(host)
+        async with llm.reply([user("what is 7 times 8")], tools=OFFERED) as parts:
+            call, end = [part async for part in parts]
+        assert isinstance(call, ToolCall)
+        assert json.loads(call.arguments) == {"expression": "7 * 8"}
+        assert isinstance(end, ReplyEnd)
+        assert end.finish == "tool_calls"

@@ -1,0 +1,223 @@
+"""The phrases engine: the sentences that people said, and nothing that they did not."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import wave
+from array import array
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import soxr
+
+from tests.engines.host_helpers import running_host
+from voiced.engines.clients import EngineStt
+from voiced.engines.ports import WorkCancelled
+from voiced.engines.spec import EngineSpec
+from voiced.engines.stt.phrases import PhrasesEngine
+from voiced.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+AUDIO = Path(
+    os.environ.get("VOICED_TEST_AUDIO") or Path(__file__).resolve().parents[3] / "shared" / "audio"
+)
+LAMP = AUDIO / "turn_on_the_living_room_lamp.wav"
+COMMANDS = AUDIO / "commands"
+needs_audio = pytest.mark.skipif(not LAMP.is_file(), reason="the recordings are not here")
+
+CHUNK = 640  # bytes: 20 ms
+
+
+class Request:
+    """A `Work` on the spot; cancels itself after `patience` chunks."""
+
+    op = "transcribe"
+
+    def __init__(self, pcm: bytes, *, chunk: int = CHUNK, patience: int = 1_000_000) -> None:
+        self.params: Mapping[str, Any] = {"language": "en", "prompt": ""}
+        self.pcm = pcm
+        self.chunk = chunk
+        self.patience = patience
+        self.taken = 0
+
+    @property
+    def cancelled(self) -> bool:
+        return self.taken >= self.patience
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        raise AssertionError("chunks are short enough")
+
+    def raise_if_cancelled(self) -> None:
+        if self.cancelled:
+            raise WorkCancelled
+
+    def emit(self, part: Mapping[str, Any]) -> None:
+        raise AssertionError("nothing is believed before the end")
+
+    def chunks(self) -> Iterator[bytes]:
+        for at in range(0, len(self.pcm), self.chunk):
+            self.raise_if_cancelled()
+            self.taken += 1
+            yield self.pcm[at : at + self.chunk]
+
+
+def read_pcm(path: Path) -> bytes:
+    """A WAV file as PCM16 mono at 16 kHz."""
+    with wave.open(str(path)) as file:
+        rate, channels = file.getframerate(), file.getnchannels()
+        frames = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+    mono = frames.reshape(-1, channels).astype(np.float32).mean(axis=1)
+    resampled = soxr.resample(mono, rate, 16_000)
+    return bytes(np.clip(resampled, -32_768, 32_767).astype(np.int16).tobytes())
+
+
+@pytest.fixture(scope="module")
+def engine() -> PhrasesEngine:
+    engine = PhrasesEngine({"language": "en"})
+    engine.load()
+    engine.warm_up()
+    return engine
+
+
+@needs_audio
+@pytest.mark.parametrize("chunk", [640, 3_200, 1_000_000])
+def test_a_recorded_person_is_understood_exactly(engine: PhrasesEngine, chunk: int) -> None:
+    result = engine.run(Request(read_pcm(LAMP), chunk=chunk))
+    assert result["text"] == "turn on the living room lamp"
+    assert result["confidence"] > 0.8
+    assert result["duration_s"] == pytest.approx(2.99, abs=0.01)
+    spoken = [segment["text"] for segment in result["segments"]]
+    assert spoken == result["text"].split()
+    starts = [segment["start"] for segment in result["segments"]]
+    assert starts == sorted(starts)
+
+
+@needs_audio
+def test_one_utterance_leaves_nothing_to_the_next(engine: PhrasesEngine) -> None:
+    pcm = read_pcm(LAMP)
+    first = engine.run(Request(pcm))
+    engine.run(Request(read_pcm(COMMANDS / "human_oov_4.wav")))
+    with pytest.raises(WorkCancelled):
+        engine.run(Request(pcm, patience=70))
+    assert engine.run(Request(pcm)) == first
+
+
+@needs_audio
+@pytest.mark.parametrize(
+    "said",
+    [
+        "human_set a timer for 3 hours and 10 minutes",
+        "human_timer status",
+        "human_turn off lights in the Office",
+        "voice_create a timer for 5 and a half minutes",
+        "voice_set a timer for 1 hour",
+        "voice_set brightness to 50 percent",
+        "voice_start a timer for 10 minutes and 20 seconds",
+        "voice_stop my timer",
+        "voice_turn off all of the Kitchen lights",
+        "voice_turn the Standing Light in the Office on",
+    ],
+)
+def test_commands_are_understood_exactly(engine: PhrasesEngine, said: str) -> None:
+    result = engine.run(Request(read_pcm(COMMANDS / f"{said}.wav")))
+    assert result["text"] == said.partition("_")[2].lower()
+
+
+@needs_audio
+@pytest.mark.parametrize(
+    "said",
+    [
+        "human_oov_2", "human_oov_4", "human_pause", "human_what's the weather",
+        "voice_turn on the TV in the Kitchen", "voice_open the blinds in the Office",
+        "voice_set lights to red", "voice_what is the EcoBee temperature",
+    ],
+)  # fmt: skip
+def test_other_speech_is_rejected(engine: PhrasesEngine, said: str) -> None:
+    result = engine.run(Request(read_pcm(COMMANDS / f"{said}.wav")))
+    assert result["text"] == ""
+    assert result["confidence"] <= 0.5
+
+
+@needs_audio
+def test_a_sentence_that_breaks_off_is_not_completed(engine: PhrasesEngine) -> None:
+    pcm = read_pcm(LAMP)
+    # The control: the same audio is understood when it is whole. "lamp" begins at 1.7 s.
+    whole = engine.run(Request(pcm))
+    cut = int(2 * 16_000 * (whole["segments"][-1]["start"] - 0.05))
+    result = engine.run(Request(pcm[:cut] + bytes(16_000)))
+    assert result["text"] == ""
+
+
+@pytest.mark.parametrize(
+    "pcm",
+    [
+        b"", b"\x00", b"\x00\x00", bytes(31_999), bytes(64_000),
+        random.Random(3).randbytes(64_001),
+        array("h", (random.Random(4).randrange(-300, 300) for _ in range(32_000))).tobytes(),
+        array("h", [12_000, -12_000] * 16_000).tobytes(),
+    ],
+    ids=["none", "byte", "sample", "odd", "silence", "noise", "hiss", "tone"],
+)  # fmt: skip
+def test_what_is_no_speech_gives_no_text(engine: PhrasesEngine, pcm: bytes) -> None:
+    result = engine.run(Request(pcm))
+    assert result["text"] == ""
+    assert result["duration_s"] == len(pcm) / 32_000
+
+
+def test_an_endless_utterance_is_bounded_and_rejected_with_a_word_in_the_log(
+    engine: PhrasesEngine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = engine.run(Request(bytes(32_000 * 70), chunk=32_000))
+    assert result["text"] == ""
+    assert result["duration_s"] == 70.0
+    assert capfd.readouterr().err == (
+        "<4>phrases: rejected 70 s of speech; no sentence takes more than 60 s\n"
+    )
+    engine.run(Request(bytes(32_000 * 2), chunk=32_000))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_name_from_the_home_file_can_be_said(tmp_path: Path) -> None:
+    home = tmp_path / "home.yaml"
+    home.write_text("devices:\n  - name: zorgblatt lamp\n")
+    engine = PhrasesEngine({"home": str(home)})
+    assert engine.load().sample_rates == (16_000,)
+    home.write_text("devices:\n  - name: lamp\n  - name: \N{SNOWMAN} lamp\n")
+    with pytest.raises(ModelError, match=r"home\.yaml:3: .* is not how it is said"):
+        PhrasesEngine({"home": str(home)}).load()
+
+
+def test_the_process_imports_only_what_it_needs() -> None:
+    code = (
+        "import sys; from voiced.engines.stt.phrases import PhrasesEngine as P; e = P({});"
+        "e.load(); e.warm_up();"
+        "print([m for m in ('trio', 'numpy', 'hassil', 'sounddevice', 'soxr', 'structlog')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+async def test_it_hears_from_a_process_of_its_own() -> None:
+    spec = EngineSpec(
+        kind="stt",
+        name="phrases",
+        target="voiced.engines.stt.phrases:PhrasesEngine",
+        options={"sentences": "", "home": "", "language": "en"},
+    )
+    pcm, expected = bytes(64_000), ""
+    if LAMP.is_file():
+        pcm, expected = read_pcm(LAMP), "turn on the living room lamp"
+    async with running_host(spec) as host:
+        async with EngineStt(host).transcribe(language="en") as utterance:
+            for at in range(0, len(pcm), CHUNK):
+                await utterance.feed(pcm[at : at + CHUNK])
+            transcript = await utterance.finish()
+        assert transcript.text == expected

@@ -1,0 +1,167 @@
+"""A door on a loopback port of the kernel's choice, and raw clients for it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
+
+from voiced.settings import Auth, Limits, Server, Settings
+from voiced.web.app import build_app
+from voiced.web.door import Door, open_door
+from voiced.web.streams import open_listeners, peer_address
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from voiced.web.gate import Application
+    from voiced.web.websocket import Upgrade
+
+CEILING_S = 10.0  # far beyond what anything here takes; ends a test that hangs
+REMOTE = "192.0.2.7"  # an address that is never this machine's
+
+
+def make_settings(
+    *,
+    server: Mapping[str, Any] | None = None,
+    limits: Mapping[str, Any] | None = None,
+    token: str = "",
+    token_on_loopback: bool = False,
+) -> Settings:
+    return Settings(
+        server=Server(**(server or {})),
+        limits=Limits(**(limits or {})),
+        auth=Auth(token=token, token_on_loopback=token_on_loopback),
+    )
+
+
+class Status:
+    """A status source whose readiness a test can set."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.is_ready = True
+        self.stale: list[str] = []
+
+    def health(self) -> Mapping[str, Any]:
+        return {"version": "1.2.3", "stale": self.stale}
+
+    def ready(self) -> tuple[bool, Mapping[str, Any]]:
+        return self.is_ready, {"engines": {"stt": "ready" if self.is_ready else "loading"}}
+
+
+async def echo(websocket: WebSocketConnection, upgrade: Upgrade) -> None:
+    while True:
+        await websocket.send_message(await websocket.get_message())
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings | None = None,
+    *,
+    handler: Callable[[WebSocketConnection, Upgrade], Awaitable[None]] = echo,
+    app: Application | None = None,
+    remote: str | None = None,
+) -> AsyncIterator[tuple[Door, int]]:
+    """Open a door; yields it and its port. `remote` is the address that all peers seem to have."""
+    settings = settings or make_settings()
+    listeners = await open_listeners("127.0.0.1", 0, send_timeout_s=5.0)
+    peer = peer_address if remote is None else (lambda _: remote)
+    with trio.fail_after(CEILING_S):
+        async with open_door(
+            listeners,
+            settings,
+            app=app or build_app(Status(settings)),
+            handler=handler,
+            peer=peer,
+        ) as door:
+            yield door, door.addresses[0][1]
+
+
+async def connect(port: int) -> trio.SocketStream:
+    return await trio.open_tcp_stream("127.0.0.1", port)
+
+
+async def read_all(stream: trio.SocketStream) -> bytes:
+    """Return what comes until the server closes."""
+    data = bytearray()
+    while chunk := await stream.receive_some():
+        data += chunk
+    return bytes(data)
+
+
+async def ask(port: int, request: bytes) -> bytes:
+    """Send `request` on a new connection and return all that comes until the server closes."""
+    async with await connect(port) as stream:
+        await stream.send_all(request)
+        return await read_all(stream)
+
+
+def get(path: str = "/health", *fields: str, close: bool = True, host: str = "localhost") -> bytes:
+    lines = [f"GET {path} HTTP/1.1", f"Host: {host}", *fields]
+    if close:
+        lines.append("Connection: close")
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def upgrade(path: str = "/v1/realtime", *fields: str, version: str = "13") -> bytes:
+    return get(
+        path,
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        f"Sec-WebSocket-Version: {version}",
+        *fields,
+        close=False,
+    )
+
+
+def status_of(response: bytes) -> int:
+    return int(response.split(b" ", 2)[1])
+
+
+def error_of(response: bytes) -> Any:  # noqa: ANN401  # whatever JSON holds
+    return json.loads(response.partition(b"\r\n\r\n")[2])["error"]
+
+
+async def read_response(stream: trio.SocketStream) -> bytes:
+    """Read one response with a Content-Length, and not a byte more."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += await stream.receive_some(1)
+    fields = dict(line.lower().split(b": ", 1) for line in data.split(b"\r\n")[1:] if line)
+    body = b""
+    while len(body) < int(fields[b"content-length"]):
+        body += await stream.receive_some(int(fields[b"content-length"]) - len(body))
+    return data + body
+
+
+@asynccontextmanager
+async def websocket(
+    port: int,
+    path: str = "/v1/realtime",
+    *,
+    protocols: tuple[str, ...] = (),
+    headers: Mapping[str, str] | None = None,
+) -> AsyncIterator[WebSocketConnection]:
+    """Connect a client. `open_websocket` would leave the socket open after the server's Close."""
+    fields = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    async with await connect(port) as stream, trio.open_nursery() as nursery:
+        client = await wrap_client_stream(
+            nursery, stream, "localhost", path, subprotocols=protocols, extra_headers=fields
+        )
+        yield client
+        await client.aclose()
+
+
+async def read_close(client: WebSocketConnection) -> tuple[int, str | None]:
+    """Discard messages until the server closes; return its code and reason."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            await client.get_message()
+    assert client.closed is not None
+    return client.closed.code, client.closed.reason

@@ -1,0 +1,128 @@
+"""`voiced bench`: measure a daemon from outside, over its public socket."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from voiced.cli.ask import positive
+from voiced.cli.engines import quiet_logs
+from voiced.cli.options import add_json_option
+from voiced.cli.running import run_trio
+from voiced.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its benches."""
+    parser = subparsers.add_parser(
+        "bench",
+        help="measure",
+        description="Measure a daemon from outside, over its public socket. Each bench starts"
+        " daemons of its own on loopback, with default settings and raised limits, unless --url"
+        " names one.",
+    )
+    benches = parser.add_subparsers(metavar="BENCH", required=True)
+    _add_turn(benches)
+    _add_sessions(benches)
+    _add_soak(benches)
+
+
+def _add(
+    benches: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    run: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    parser = benches.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.add_argument("--wav", type=Path, metavar="FILE", help="speech (default: by espeak)")
+    parser.add_argument(
+        "--end-of-speech",
+        type=positive,
+        metavar="MS",
+        help="where in --wav the speech ends (default: found by its energy)",
+    )
+    parser.add_argument(
+        "--frame-ms",
+        type=int,
+        choices=range(5, 201),
+        default=20,
+        metavar="MS",
+        help="length of a frame of audio (default: %(default)s)",
+    )
+    add_json_option(parser)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_turn(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "latency of an answer with its waterfall, overhead beyond stub engines, and barge-in"
+    parser = _add(benches, "turn", text, run_turn)
+    _add_number(parser, "--turns", 10, "turns with each configuration, alternating")
+    _add_number(parser, "--sessions", 1, "measure the overhead with so many sessions at once too")
+    _add_number(parser, "--barge-ins", 10, "interruptions; 0 for none", least=0)
+    parser.add_argument("--url", metavar="URL", help="measure this daemon only, as it is")
+
+
+def _add_sessions(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "how many sessions that stream speech are held, and what each costs"
+    parser = _add(benches, "sessions", text, run_sessions)
+    _add_number(parser, "--least", 10, "sessions to begin with")
+    _add_number(parser, "--most", 400, "sessions to try at most")
+    parser.add_argument(
+        "--step-s", type=positive, default=20.0, metavar="S", help="length of a step (20)"
+    )
+    _add_number(parser, "--memory-rounds", 3, "fresh daemons to measure memory in", least=0)
+    parser.add_argument("--url", metavar="URL", help="load this daemon instead of one of its own")
+
+
+def _add_soak(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "many turns and as many random cancels, and whether anything is left of them"
+    parser = _add(benches, "soak", text, run_soak)
+    _add_number(parser, "--turns", 1000, "turns, and cancels; rounded down to whole rounds of 50")
+    _add_number(parser, "--at-once", 8, "sessions at once")
+    _add_number(parser, "--seed", 1, "seed of what happens when")
+    parser.add_argument(
+        "--engines", choices=("stub", "real"), default="real", help="engines (default: real)"
+    )
+
+
+def _add_number(
+    parser: argparse.ArgumentParser, name: str, default: int, text: str, *, least: int = 1
+) -> None:
+    def number(given: str) -> int:
+        value = int(given)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{given} is below {least}")
+        return value
+
+    parser.add_argument(
+        name, type=number, default=default, metavar="N", help=f"{text} (default: {default})"
+    )
+
+
+def run_turn(args: argparse.Namespace) -> int:
+    """Latency and barge-in."""
+    from voiced.bench.run_turn import bench_turn
+
+    quiet_logs(Settings())
+    return run_trio(bench_turn, args)
+
+
+def run_sessions(args: argparse.Namespace) -> int:
+    """Capacity; 1 where not even the least number is held."""
+    from voiced.bench.run_sessions import bench_sessions
+
+    quiet_logs(Settings())
+    return run_trio(bench_sessions, args)
+
+
+def run_soak(args: argparse.Namespace) -> int:
+    """Leaks; 1 where anything grows or a turn failed."""
+    from voiced.bench.run_soak import bench_soak
+
+    quiet_logs(Settings())
+    return run_trio(bench_soak, args)

@@ -1,0 +1,162 @@
+"""`voiced doctor`: is this installation able to hold a conversation, and if not, what to do?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+import trio
+
+from voiced.cli import checks
+from voiced.cli.checks import Finding
+from voiced.cli.engines import open_engine, quiet_logs
+from voiced.cli.options import add_config_option, add_json_option
+from voiced.cli.running import run_trio
+from voiced.errors import VoicedError
+from voiced.settings_loader import load, state_directory
+from voiced.web.auth import require_token
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from voiced.settings import Settings
+
+# Loading a model from an SD card takes its time; no more than systemd would wait.
+ENGINE_START_S = 90.0
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "doctor", help="check this installation and say what to do about each failure"
+    )
+    add_config_option(parser)
+    add_json_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make every check, also after one failed; 0 where none did, 1 otherwise."""
+    findings = []
+    for finding in examine(args.config):
+        findings.append(finding)
+        if not args.json:
+            _print(finding)
+            sys.stdout.flush()
+    failures = sum(finding.state == "failed" for finding in findings)
+    if args.json:
+        report = {"ok": not failures, "checks": findings}
+        print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+    elif failures:
+        print(f"\n{failures} of {len(findings)} checks failed")
+    else:
+        print("\nall is well")
+    return 1 if failures else 0
+
+
+def examine(config: Path | None) -> Iterator[Finding]:
+    """All findings, each as soon as it is made. Raises nothing: a check that breaks has failed."""
+    yield checks.check_python()
+    yield _guarded("packages", checks.check_packages)
+    finding, settings = check_settings(config)
+    yield finding
+    yield _guarded("memory", checks.check_memory)
+    yield _guarded("temperature", checks.check_temperature)
+    yield _guarded("clock", checks.check_clock)
+    if settings is None:
+        yield Finding(
+            check="engines, port, state directory",
+            state="note",
+            detail="not checked, since the settings that name them are wrong",
+        )
+        return
+    directory = state_directory(settings.store)
+    yield _guarded("state directory", partial(checks.check_state_directory, directory))
+    yield _guarded("port", partial(checks.check_port, settings.server))
+    quiet_logs(settings)
+    yield _guarded("vad", check_vad)
+    yield from check_engines(settings)
+
+
+def check_settings(config: Path | None) -> tuple[Finding, Settings | None]:
+    """The settings load, and would let the daemon start."""
+    try:
+        loaded = load(config)
+        require_token(loaded.settings)
+    except VoicedError as error:
+        failed = Finding(
+            check="settings",
+            state="failed",
+            detail=str(error),
+            remedy="correct it; `voiced config check` looks again",
+        )
+        return failed, None
+    places = ", ".join(sorted(set(loaded.sources.values()))) or "defaults"
+    return Finding(check="settings", state="ok", detail=places), loaded.settings
+
+
+def check_vad() -> Finding:
+    """The voice activity detector that runs inside the daemon loads and runs."""
+    from voiced.turns.silero import SileroVad
+
+    SileroVad.load()
+    return Finding(check="vad", state="ok", detail="silero")
+
+
+def check_engines(settings: Settings) -> Iterable[Finding]:
+    """Start each configured engine in its process, warm it up, and end it again."""
+    kinds: tuple[Literal["stt", "llm", "tts"], ...] = ("stt", "llm", "tts")
+    for kind in kinds:
+        name = getattr(settings, kind).engine
+        yield _guarded(
+            f"{kind} engine",
+            partial(run_trio, _start_engine, settings, kind),
+            remedy=f"see {kind}.engine and {kind}.options in the settings (now {name})",
+        )
+
+
+async def _start_engine(settings: Settings, kind: Literal["stt", "llm", "tts"]) -> Finding:
+    began = trio.current_time()
+    with trio.move_on_after(ENGINE_START_S):
+        async with open_engine(settings, kind) as host:
+            info = host.info
+            took_s = trio.current_time() - began
+            model = f", {info.model}" if info.model else ""
+            return Finding(
+                check=f"{kind} engine",
+                state="ok",
+                detail=f"{info.name} {info.version}{model}: loaded and warm in {took_s:.1f} s",
+            )
+    return Finding(
+        check=f"{kind} engine",
+        state="failed",
+        detail=f"not ready after {ENGINE_START_S:.0f} s",
+        remedy="end other programs that use the processor or the disk, or choose a smaller model",
+    )
+
+
+def _guarded(check: str, make: Callable[[], Finding], remedy: str = "") -> Finding:
+    try:
+        return make()
+    except VoicedError as error:
+        detail = " ".join(str(error).split())
+    except Exception as error:
+        # A doctor that falls over helps nobody: whatever this is, it belongs into the report.
+        detail = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    remedy = remedy or "please report this with the whole output of `voiced doctor --json`"
+    return Finding(check=check, state="failed", detail=detail, remedy=remedy)
+
+
+def _print(finding: Finding) -> None:
+    colours = {"ok": "32", "note": "33", "failed": "31"}
+    word = f"{finding.state:6}"
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        word = f"\x1b[{colours[finding.state]}m{word}\x1b[0m"
+    print(f"{word}  {finding.check}: {finding.detail}")
+    if finding.remedy:
+        print(f"        what to do: {finding.remedy}")

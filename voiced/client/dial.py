@@ -1,0 +1,150 @@
+"""Getting to a WebSocket: connecting, upgrading, and saying plainly why it did not work."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import trio
+from trio_websocket import ConnectionRejected, wrap_client_stream
+
+from voiced.errors import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from trio_websocket import WebSocketConnection
+
+    from voiced.client.address import Address
+
+# An input_audio_buffer.append may be 21 MiB; nothing a server sends is larger.
+MESSAGE_BYTES: Final = 22 << 20
+
+
+class ServerAbsent(ClientError):
+    """Nothing listens where the server was looked for."""
+
+
+@asynccontextmanager
+async def open_stream(address: Address, connect_s: float) -> AsyncGenerator[WatchedStream, None]:
+    """A TCP or TLS connection to `address`, closed with the context. Raises `ClientError`."""
+    try:
+        with trio.fail_after(connect_s):
+            if address.tls:
+                secure = await trio.open_ssl_over_tcp_stream(
+                    address.host, address.port, https_compatible=True
+                )
+                try:
+                    await secure.do_handshake()
+                except BaseException:
+                    await trio.aclose_forcefully(secure)
+                    raise
+                stream = WatchedStream(secure)
+            else:
+                stream = WatchedStream(await trio.open_tcp_stream(address.host, address.port))
+    except trio.TooSlowError:
+        raise too_slow(address, connect_s) from None
+    except OSError as exc:
+        raise ServerAbsent(f"nothing answers at {address.url}: {_cause(exc)}") from exc
+    except trio.BrokenResourceError as exc:
+        raise ClientError(f"no TLS connection to {address.url}: {exc.__cause__}") from exc
+    try:
+        yield stream
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+async def upgrade(
+    nursery: trio.Nursery,
+    stream: WatchedStream,
+    address: Address,
+    headers: list[tuple[bytes, bytes]],
+) -> WebSocketConnection:
+    """Upgrade `stream` to a WebSocket, whose reader task runs in `nursery`.
+
+    Raises `ClientError` where the peer hangs up instead. What else it may answer ends the
+    reader task, and so the nursery: see `rejected` and `no_websocket`.
+    """
+    websocket: WebSocketConnection | None = None
+    async with trio.open_nursery() as race:
+
+        async def watch() -> None:
+            await stream.ended.wait()
+            race.cancel_scope.cancel(reason="the server hung up")
+
+        race.start_soon(watch)
+        websocket = await wrap_client_stream(
+            nursery,
+            stream,  # type: ignore[arg-type]  # any trio.abc.Stream does
+            address.netloc,
+            address.resource,
+            extra_headers=headers,
+            message_queue_size=1,
+            max_message_size=MESSAGE_BYTES,
+        )
+        race.cancel_scope.cancel(reason="connected")
+    if websocket is None:
+        raise no_websocket(address)
+    return websocket
+
+
+class WatchedStream(trio.abc.Stream):
+    """A stream that tells when the peer hung up.
+
+    trio-websocket 0.12 waits for the upgrade for ever when the server hangs up or answers
+    with something that is not HTTP.
+    """
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self.ended = trio.Event()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.ended.set()
+            raise
+        if not data:
+            self.ended.set()
+        return data
+
+    async def aclose(self) -> None:
+        self.ended.set()
+        await self._stream.aclose()
+
+
+def rejected(group: BaseExceptionGroup[ConnectionRejected], address: Address) -> ClientError:
+    """What to say of an HTTP answer that is no upgrade."""
+    rejection = group.exceptions[0]
+    assert isinstance(rejection, ConnectionRejected)
+    body = bytes(rejection.body or b"").decode(errors="replace").strip().partition("\n")[0]
+    said = f": {body[:200]}" if body.isprintable() and body else ""
+    return ClientError(f"{address.url} refused with HTTP status {rejection.status_code}{said}")
+
+
+def no_websocket(address: Address) -> ClientError:
+    """What to say of a peer that does something else than HTTP."""
+    return ClientError(f"{address.url} does not speak WebSocket")
+
+
+def too_slow(address: Address, connect_s: float) -> ClientError:
+    """What to say of a peer that does nothing."""
+    return ClientError(f"{address.url} did not answer within {connect_s:g} s")
+
+
+def _cause(exc: OSError) -> str:
+    """The reason alone: trio puts the address in front, and what it tried in a group behind."""
+    inner: BaseException = exc
+    while isinstance(inner.__cause__, BaseException):
+        inner = inner.__cause__
+        if isinstance(inner, BaseExceptionGroup):
+            inner = inner.exceptions[0]
+    reason = inner.strerror if isinstance(inner, OSError) else None
+    return (reason or str(inner)).rpartition(": ")[2]

@@ -1,0 +1,248 @@
+"""The session object: its shape, and updates that are merged whole or not at all.
+
+The structs are the protocol's `session` of `type: "realtime"`; a field that is not here is an
+unknown parameter. What voiced accepts without acting on it says so in `docs/architecture.md`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from voiced.conversation.items import AudioFormat, Modality
+
+
+class ServerVad(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="type",
+    tag="server_vad",
+):
+    """Turn detection by silence. Defaults come from the daemon's settings."""
+
+    threshold: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.5
+    prefix_padding_ms: Annotated[int, Meta(ge=0, le=5000)] = 300
+    silence_duration_ms: Annotated[int, Meta(ge=50, le=10_000)] = 200
+    idle_timeout_ms: None = None
+    create_response: bool = True
+    interrupt_response: bool = True
+
+
+class Transcription(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Asks for transcripts of what the user says."""
+
+    model: str | None = None
+    language: str | None = None
+    prompt: str | None = None
+    languages: tuple[str, ...] | UnsetType = UNSET
+    keywords: tuple[str, ...] | UnsetType = UNSET
+    delay: Literal["minimal", "low", "medium", "high", "xhigh"] | UnsetType = UNSET
+
+
+class NoiseReduction(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Accepted and echoed; no noise reduction is done."""
+
+    type: Literal["near_field", "far_field"]
+    strength: float = 1.0
+
+
+class AudioIn(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`session.audio.input`."""
+
+    format: AudioFormat = AudioFormat()
+    transcription: Transcription | None = None
+    noise_reduction: NoiseReduction | None = None
+    turn_detection: ServerVad | None = ServerVad()
+
+
+class AudioOut(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`session.audio.output`."""
+
+    format: AudioFormat = AudioFormat()
+    voice: str = "en-us"
+    speed: Annotated[float, Meta(ge=0.25, le=1.5)] = 1.0
+
+
+class Audio(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`session.audio`."""
+
+    input: AudioIn = AudioIn()
+    output: AudioOut = AudioOut()
+
+
+Tokens = Annotated[int, Meta(ge=1, le=4096)] | Literal["inf"]
+
+
+class SessionConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The effective configuration of a session, in the protocol's key order."""
+
+    type: Literal["realtime"] = "realtime"
+    object: Literal["realtime.session"] = "realtime.session"
+    id: str
+    model: str
+    output_modalities: Annotated[tuple[Modality, ...], Meta(min_length=1, max_length=1)] = (
+        "audio",
+    )
+    instructions: str = ""
+    tools: tuple[dict[str, Any], ...] = ()
+    tool_choice: str | dict[str, Any] = "auto"
+    max_output_tokens: Tokens = "inf"
+    tracing: Literal["auto"] | dict[str, Any] | None = None
+    truncation: Literal["auto", "disabled"] | dict[str, Any] = "auto"
+    prompt: dict[str, Any] | None = None
+    expires_at: int
+    audio: Audio = Audio()
+    include: tuple[str, ...] | None = None
+    parallel_tool_calls: bool | UnsetType = UNSET
+    reasoning: dict[str, Any] | UnsetType = UNSET
+
+
+class Rejected(Exception):
+    """A client event that cannot be honoured; the error event says why, nothing is applied."""
+
+    def __init__(self, code: str | None, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+
+
+T = TypeVar("T")
+
+READ_ONLY = ("id", "object", "expires_at")
+
+
+def update_config(
+    config: SessionConfig,
+    patch: Mapping[str, Any],
+    *,
+    voice_fixed: bool,
+    detection: ServerVad | None = None,
+) -> SessionConfig:
+    """Merge a `session.update` into `config`, or raise `Rejected` and change nothing.
+
+    Objects merge by key, arrays and scalars replace, null clears. A turn detection whose
+    `type` changes starts from that type's defaults, one that was off from `detection`, the
+    daemon's own. A different `model` is ignored, since agents clients always send their own;
+    the same voice again is accepted at any time, a different one is refused once audio was
+    produced (`voice_fixed`).
+    """
+    check_depth(patch, "session")
+    if "type" not in patch:
+        raise Rejected(
+            "missing_required_parameter",
+            "Missing required parameter: 'session.type'.",
+            param="session.type",
+        )
+    if patch["type"] != "realtime":
+        raise Rejected(
+            "invalid_parameter",
+            "The type of a session is fixed when it connects; this one is 'realtime'.",
+            param="session.type",
+        )
+    for key in READ_ONLY:
+        if key in patch and patch[key] != getattr(config, key):
+            raise Rejected(
+                "unknown_parameter", f"Unknown parameter: 'session.{key}'.", param=f"session.{key}"
+            )
+    current = msgspec.to_builtins(config)
+    if config.audio.input.turn_detection is None and turns_detection_on(patch):
+        current["audio"]["input"]["turn_detection"] = msgspec.to_builtins(detection or ServerVad())
+    wanted = {key: value for key, value in patch.items() if key not in {"model", "type"}}
+    merged = convert_strictly(merge(current, wanted), SessionConfig, "session")
+    if voice_fixed and merged.audio.output.voice != config.audio.output.voice:
+        raise Rejected(
+            "cannot_update_voice",
+            "Cannot update a conversation's voice once audio is present.",
+        )
+    return merged
+
+
+def turns_detection_on(patch: Mapping[str, Any]) -> bool:
+    """Whether the update holds a turn detection with a type."""
+    found: Any = patch
+    for key in ("audio", "input", "turn_detection"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return isinstance(found, Mapping) and "type" in found
+
+
+def merge(base: Any, patch: Any) -> Any:  # noqa: ANN401 - JSON values of any shape
+    """Deep-merge JSON values; see `update_config` for the rules."""
+    if not (isinstance(base, dict) and isinstance(patch, Mapping)):
+        return patch
+    if "type" in patch and "type" in base and patch["type"] != base["type"]:
+        return dict(patch)
+    return {**base, **{key: merge(base.get(key), value) for key, value in patch.items()}}
+
+
+def convert_strictly(value: Any, kind: type[T], root: str) -> T:  # noqa: ANN401 - JSON in
+    """Build `kind` from JSON values; a refusal becomes `Rejected` with a dotted path."""
+    check_depth(value, root)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as exc:
+        raise rejected_by(str(exc), root) from exc
+
+
+MOST_LEVELS = 64
+"""How deep JSON may nest in what is kept and echoed. Deeper values would meet the interpreter's
+recursion limit in the middle of a step; JSON schemas of tools nest some ten levels."""
+
+
+def check_depth(value: Any, root: str) -> None:  # noqa: ANN401 - JSON values of any shape
+    """Raise `Rejected` where arrays and objects nest deeper than `MOST_LEVELS`."""
+    level = [value]
+    for _ in range(MOST_LEVELS):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list | tuple)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise Rejected("invalid_value", f"'{root}' is nested too deeply.", param=root)
+
+
+UNKNOWN = re.compile(r"unknown field `(?P<field>[^`]*)`")
+MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`")
+PATH = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`")
+BOUND = re.compile(r"Expected `(?P<kind>\w+)[^`]*` (?P<size>of length )?(?P<sign>[<>]=?) ")
+"""How msgspec names a value out of bounds: "Expected `int` >= 1", "… `str` of length <= 64"."""
+
+CODES = {
+    ("int", False, "<"): "integer_above_max_value",
+    ("int", False, ">"): "integer_below_min_value",
+    ("float", False, "<"): "decimal_above_max_value",
+    ("float", False, ">"): "decimal_below_min_value",
+    ("str", True, "<"): "string_above_max_length",
+    ("str", True, ">"): "string_below_min_length",
+    ("array", True, "<"): "array_above_max_length",
+    ("array", True, ">"): "array_below_min_length",
+    ("object", True, "<"): "object_above_max_properties",
+}
+
+
+def rejected_by(problem: str, root: str) -> Rejected:
+    """Translate msgspec's one-line complaint into the protocol's codes and dotted `param`."""
+    found = PATH.search(problem)
+    path = (root + (found["path"] if found else "").replace("[...]", "")).lstrip(".")
+    text = PATH.sub("", problem)
+    if unknown := UNKNOWN.search(text):
+        param = f"{path}.{unknown['field']}" if path else unknown["field"]
+        return Rejected("unknown_parameter", f"Unknown parameter: '{param}'.", param=param)
+    if missing := MISSING.search(text):
+        param = f"{path}.{missing['field']}" if path else missing["field"]
+        return Rejected(
+            "missing_required_parameter", f"Missing required parameter: '{param}'.", param=param
+        )
+    code = "invalid_value"
+    if bound := BOUND.search(text):
+        code = CODES.get((bound["kind"], bool(bound["size"]), bound["sign"][0]), code)
+    return Rejected(code, f"Invalid value for '{path}': {text[:1].lower()}{text[1:]}.", param=path)

@@ -1,0 +1,99 @@
+"""What the model is shown: the conversation as it was really heard."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
+
+from voiced.conversation.items import Entry, InputAudio, InputText, OutputAudio, OutputText
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from voiced.conversation.items import Message
+
+WORD = re.compile(r"\S+")
+
+ROUNDING = 1e-9
+
+MOST_CONTEXT = 131_072
+"""Characters of conversation that a model is shown: about 32,000 tokens. The oldest items beyond
+it stay in the conversation and out of the prompt."""
+
+NOTHING_MS = 1.0
+"""Less than this is rounding, not audio: truncations count whole milliseconds."""
+
+
+def build_messages(entries: Sequence[Entry], instructions: str) -> tuple[dict[str, Any], ...]:
+    """Messages in the OpenAI chat shape, oldest first, system instructions in front.
+
+    Speech of which nothing was recognised is an empty message, so that the model can say so;
+    speech whose words are still to come is left out.
+    """
+    newest_first: list[dict[str, Any]] = []
+    left = MOST_CONTEXT
+    for entry in reversed(entries):
+        text = text_of(entry)
+        left -= len(text)
+        if left < 0 and newest_first:
+            break
+        if text or (entry.item.role == "user" and not entry.transcribing):
+            newest_first.append({"role": entry.item.role, "content": text})
+    if instructions:
+        newest_first.append({"role": "system", "content": instructions})
+    return tuple(reversed(newest_first))
+
+
+def text_of(entry: Entry) -> str:
+    """The words of an item as the conversation's partner knows them."""
+    if entry.spans:
+        return heard_text(entry)
+    words = []
+    for part in entry.item.content:
+        if isinstance(part, InputText | OutputText):
+            words.append(part.text)
+        elif isinstance(part, InputAudio) and part.transcript:
+            words.append(part.transcript)
+    return " ".join(words)
+
+
+def heard_text(entry: Entry) -> str:
+    """The part of a spoken reply that reached the listener (invariant 10).
+
+    What was sent counts as heard unless the client truncated; a reply that ended by itself was
+    sent whole, and clauses of it without audio (a mark alone, a voice that failed) were read.
+    """
+    if entry.heard_ms is not None:
+        left_ms = entry.heard_ms
+    elif entry.item.status == "completed":
+        return "".join(span.text for span in entry.spans).strip()
+    else:
+        left_ms = entry.sent_ms
+    heard: list[str] = []
+    for span in entry.spans:
+        if left_ms < NOTHING_MS:
+            break
+        reached_ms = min(left_ms, span.sent_ms)
+        whole_ms = max(span.sent_ms, span.whole_ms)
+        if reached_ms > whole_ms - NOTHING_MS:
+            heard.append(span.text)
+        else:
+            heard.append(start_of(span.text, reached_ms / whole_ms))
+        left_ms -= span.sent_ms
+    return "".join(heard).strip()
+
+
+def start_of(text: str, share: float) -> str:
+    """The first words of a clause of which that share was heard, rounded down."""
+    words = list(WORD.finditer(text))
+    whole = int(len(words) * share + ROUNDING)
+    return text if whole >= len(words) else text[: words[whole].start()] if whole else ""
+
+
+def as_heard(entry: Entry) -> Message:
+    """The item for the history: with the words of a spoken reply that were heard."""
+    if not entry.spans:
+        return entry.item
+    return structs.replace(entry.item, content=(OutputAudio(heard_text(entry)),))

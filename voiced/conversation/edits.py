@@ -1,0 +1,130 @@
+"""What a client may do to items: create, retrieve, delete, truncate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from voiced.conversation import events as ev
+from voiced.conversation import inputs as inp
+from voiced.conversation.config import Rejected
+from voiced.conversation.context import as_heard
+from voiced.conversation.effects import StoreItem
+from voiced.conversation.items import (
+    Entry,
+    InputText,
+    Message,
+    OutputAudio,
+    OutputText,
+)
+
+if TYPE_CHECKING:
+    from voiced.conversation.state import Draft
+
+OVERSHOOT_MS = 500
+"""Clients truncate by their own clock, often some ms beyond the audio there is; that much is
+clamped, more is an error (REALTIME: reports of 85 ms)."""
+
+MOST_TEXT = 32_768
+"""Characters in all texts of an item together: far beyond what is said in one turn, and a bound
+on what a full history takes."""
+
+ROOT = "root"
+"""As `previous_item_id`: the front of the conversation."""
+
+
+def create_item(draft: Draft, event: inp.CreateItem) -> None:
+    """Insert a typed message."""
+    new = event.item
+    allowed = OutputText if new.role == "assistant" else InputText
+    length = 0
+    for index, part in enumerate(new.content):
+        if not isinstance(part, allowed):
+            raise Rejected(
+                "invalid_value",
+                f"A {new.role} item takes '{allowed.__struct_config__.tag}' content here.",
+                param=f"item.content[{index}].type",
+            )
+        length += len(part.text)
+        if length > MOST_TEXT:
+            raise Rejected(
+                "string_above_max_length",
+                f"The texts of an item may have at most {MOST_TEXT} characters together.",
+                param=f"item.content[{index}].text",
+            )
+    item_id = new.id or draft.new_id("item")
+    if draft.state.knows(item_id) or item_id == ROOT:
+        raise Rejected("invalid_value", f"Item '{item_id}' already exists.", param="item.id")
+    at_root = event.previous_item_id == ROOT
+    after = None if at_root else event.previous_item_id
+    if after is not None and draft.state.entry(after) is None:
+        raise Rejected(
+            "item_create_invalid_previous_item_id",
+            f"Previous item '{after}' does not exist.",
+            param="previous_item_id",
+        )
+    item = Message(id=item_id, role=new.role, status="completed", content=new.content)
+    draft.add_entry(Entry(item=item), after, at_root=at_root)
+    previous = draft.state.before(item_id)
+    draft.emit(ev.ItemAdded(previous_item_id=previous, item=item))
+    draft.emit(ev.ItemDone(previous_item_id=previous, item=item))
+    draft.effects.append(StoreItem(item))
+
+
+def retrieve_item(draft: Draft, event: inp.RetrieveItem) -> None:
+    """Show an item as it now stands; audio is not kept and not returned."""
+    entry = draft.state.entry(event.item_id)
+    if entry is None:
+        raise missing("item_retrieve_invalid_item_id", event.item_id)
+    draft.emit(ev.ItemRetrieved(item=entry.item))
+
+
+def delete_item(draft: Draft, event: inp.DeleteItem) -> None:
+    """Remove an item that is not being generated."""
+    entry = draft.state.entry(event.item_id)
+    if entry is None or entry.item.status == "in_progress":
+        raise missing("item_delete_invalid_item_id", event.item_id)
+    draft.set(entries=tuple(e for e in draft.state.entries if e.item.id != event.item_id))
+    draft.emit(ev.ItemDeleted(item_id=event.item_id))
+
+
+def truncate_item(draft: Draft, event: inp.TruncateItem) -> None:
+    """Cut an assistant's audio to what was heard; the rest leaves the model's context.
+
+    A truncation never gives back what an earlier one took; one that asks for more is answered
+    with what is left, since clients send two where cancel and truncate race.
+    """
+    entry = draft.state.entry(event.item_id)
+    if entry is None:
+        raise missing("item_truncate_invalid_item_id", event.item_id)
+    if event.content_index != 0:
+        raise Rejected("invalid_value", "The item has one content part.", param="content_index")
+    if not entry.spans:
+        raise Rejected(
+            "unsupported_content_type", "Only assistant audio messages can be truncated."
+        )
+    sent_ms = entry.sent_ms
+    if event.audio_end_ms > sent_ms + OVERSHOOT_MS:
+        raise Rejected(
+            "invalid_value",
+            f"Audio content of {sent_ms:.0f}ms is already shorter than {event.audio_end_ms}ms",
+            param="audio_end_ms",
+        )
+    heard_ms = min(event.audio_end_ms, int(sent_ms))
+    if entry.heard_ms is not None:
+        heard_ms = min(heard_ms, int(entry.heard_ms))
+    entry = structs.replace(entry, heard_ms=float(heard_ms))
+    active = draft.state.active
+    if entry.item.status == "in_progress" and active is not None:
+        draft.put_response(structs.replace(active, entry=entry))
+    else:
+        entry = structs.replace(entry, item=structs.replace(entry.item, content=(OutputAudio(),)))
+        draft.put_entry(entry)
+        draft.effects.append(StoreItem(as_heard(entry)))
+    draft.emit(ev.ItemTruncated(item_id=event.item_id, content_index=0, audio_end_ms=heard_ms))
+
+
+def missing(code: str, item_id: str) -> Rejected:
+    """The error for an item that is not there."""
+    return Rejected(code, f"Item '{item_id}' does not exist.")

@@ -1,0 +1,75 @@
+"""What `step` asks its owner to do, in order. Nothing here does anything itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from voiced.conversation.config import SessionConfig
+from voiced.conversation.events import ServerEvent
+from voiced.conversation.items import CancelReason, Message, Modality
+
+
+class Emit(Struct, frozen=True):
+    """Send this server event, after all emitted before it."""
+
+    event: ServerEvent
+
+
+class Configure(Struct, frozen=True):
+    """The session's configuration changed; the audio pipeline follows it."""
+
+    config: SessionConfig
+
+
+class ClaimAudio(Struct, frozen=True):
+    """Take the input buffer as the audio of `item_id` and transcribe it."""
+
+    item_id: str
+
+
+class DropAudio(Struct, frozen=True):
+    """Forget the input buffer and any speech in it."""
+
+
+class StoreItem(Struct, frozen=True):
+    """Keep this item. Comes before anything that answers it."""
+
+    item: Message
+
+
+class ResponseOptions(Struct, frozen=True, kw_only=True):
+    """The snapshot of the configuration that one response runs on."""
+
+    modality: Modality
+    instructions: str
+    voice: str
+    speed: float
+    max_output_tokens: int | None
+
+
+class Generate(Struct, frozen=True, kw_only=True):
+    """Produce the reply: from `messages` (OpenAI chat shape), or `say` exactly this."""
+
+    response_id: str
+    options: ResponseOptions
+    messages: tuple[dict[str, Any], ...] = ()
+    say: str | None = None
+
+
+class Abort(Struct, frozen=True):
+    """Stop whatever works for this response, at once; its results are ignored from here on."""
+
+    response_id: str
+    reason: CancelReason | str
+
+
+class Close(Struct, frozen=True):
+    """Close the connection, after what was emitted is sent."""
+
+    code: int
+    reason: str
+
+
+Effect = Emit | Configure | ClaimAudio | DropAudio | StoreItem | Generate | Abort | Close

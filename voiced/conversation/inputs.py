@@ -1,0 +1,191 @@
+"""What can happen to a conversation: everything that `step` accepts.
+
+The first group are client events, already parsed; `event_id` is the client's own, echoed only
+in errors. The second group comes from the audio pipeline and the engines.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from voiced.conversation.items import Part
+
+
+class ClientInput(Struct, frozen=True, kw_only=True):
+    """Base of what a client asked for."""
+
+    event_id: str | None = None
+
+
+class UpdateSession(ClientInput, frozen=True, kw_only=True):
+    session: dict[str, Any]
+
+
+class NewItem(Struct, frozen=True, kw_only=True):
+    """A message item as a client sends it."""
+
+    role: Literal["user", "assistant", "system"]
+    content: tuple[Part, ...]
+    id: str | None = None
+
+
+class CreateItem(ClientInput, frozen=True, kw_only=True):
+    item: NewItem
+    previous_item_id: str | None = None
+
+
+class RetrieveItem(ClientInput, frozen=True, kw_only=True):
+    item_id: str
+
+
+class DeleteItem(ClientInput, frozen=True, kw_only=True):
+    item_id: str
+
+
+class TruncateItem(ClientInput, frozen=True, kw_only=True):
+    item_id: str
+    content_index: int
+    audio_end_ms: int
+
+
+class CommitAudio(ClientInput, frozen=True, kw_only=True):
+    """Commit by hand; `buffered_ms` is what the input buffer holds."""
+
+    buffered_ms: float
+
+
+class ClearAudio(ClientInput, frozen=True, kw_only=True):
+    pass
+
+
+class CreateResponse(ClientInput, frozen=True, kw_only=True):
+    """Ask for an answer; `overrides` are the fields of the client's `response` object."""
+
+    overrides: dict[str, Any]
+
+
+class CancelResponse(ClientInput, frozen=True, kw_only=True):
+    response_id: str | None = None
+
+
+class RefuseEvent(ClientInput, frozen=True, kw_only=True):
+    """A client event that could not even be parsed; answered with one error."""
+
+    code: str | None
+    message: str
+    param: str | None = None
+
+
+class SpeechStarted(Struct, frozen=True):
+    """Someone began to speak; prefix padding is included in `audio_start_ms`."""
+
+    audio_start_ms: int
+
+
+class SpeechStopped(Struct, frozen=True):
+    """The turn is over, silence window included."""
+
+    audio_end_ms: int
+
+
+class TranscriptReady(Struct, frozen=True, kw_only=True):
+    """The words of a spoken item; empty text means that none were recognised."""
+
+    item_id: str
+    text: str
+    duration_s: float
+
+
+class TranscriptFailed(Struct, frozen=True, kw_only=True):
+    """The words of a spoken item will not come; `message` is public."""
+
+    item_id: str
+    code: str
+    message: str
+
+
+class ReplyText(Struct, frozen=True, kw_only=True):
+    """More reply: in an audio response one whole clause, about to be spoken."""
+
+    response_id: str
+    text: str
+
+
+class ReplyAudio(Struct, frozen=True, kw_only=True):
+    """Audio of clause number `span`, in the response's output format, `duration_ms` long.
+
+    `clause_ms` is the length of the clause's audio as far as it was synthesised, sent or not;
+    it tells how much of the clause was heard when it is cut. 0 means unknown.
+    """
+
+    response_id: str
+    span: int
+    audio: bytes
+    duration_ms: float
+    clause_ms: float = 0.0
+
+
+class ReplyEnded(Struct, frozen=True, kw_only=True):
+    """The reply is complete, or was cut by the token limit; `timing_ms` by stage."""
+
+    response_id: str
+    finish: Literal["stop", "length"]
+    input_tokens: int = 0
+    output_tokens: int = 0
+    timing_ms: dict[str, float] = {}
+
+
+class ReplyFailed(Struct, frozen=True, kw_only=True):
+    """An engine failed under this response; `message` is public."""
+
+    response_id: str
+    code: str
+    message: str
+
+
+class Announce(Struct, frozen=True):
+    """The daemon has something to say by itself, such as a timer that is over."""
+
+    text: str
+
+
+class Expire(Struct, frozen=True):
+    """The session has reached its longest life."""
+
+
+class ShutDown(Struct, frozen=True):
+    """The session has to end: the daemon goes away, or the connection is at fault.
+
+    `code` is told to responses that are cut off, `close_code` and `reason` close the connection.
+    """
+
+    code: str = "server_shutting_down"
+    reason: str = "shutting down"
+    close_code: int = 1001
+
+
+Input = (
+    UpdateSession
+    | CreateItem
+    | RetrieveItem
+    | DeleteItem
+    | TruncateItem
+    | CommitAudio
+    | ClearAudio
+    | CreateResponse
+    | CancelResponse
+    | RefuseEvent
+    | SpeechStarted
+    | SpeechStopped
+    | TranscriptReady
+    | TranscriptFailed
+    | ReplyText
+    | ReplyAudio
+    | ReplyEnded
+    | ReplyFailed
+    | Announce
+    | Expire
+    | ShutDown
+)

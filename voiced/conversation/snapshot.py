@@ -1,0 +1,140 @@
+"""What a response runs on: a copy of the session's configuration with the client's overrides.
+
+A response never looks at the session's configuration again (invariant 7).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from voiced.conversation.config import Rejected, Tokens, convert_strictly
+from voiced.conversation.effects import ResponseOptions
+from voiced.conversation.items import AudioFormat, Entry, Message, Modality, Part
+
+if TYPE_CHECKING:
+    from voiced.conversation.state import State
+
+MetadataKey = Annotated[str, Meta(max_length=64)]
+MetadataValue = Annotated[str, Meta(max_length=512)]
+
+
+class OutputOverride(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`response.audio.output`."""
+
+    format: AudioFormat | UnsetType = UNSET
+    voice: str | UnsetType = UNSET
+
+
+class AudioOverride(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`response.audio`."""
+
+    output: OutputOverride = OutputOverride()
+
+
+class InputMessage(Struct, frozen=True, tag="message", tag_field="type", kw_only=True):
+    """An item given as context."""
+
+    role: Literal["user", "assistant", "system"]
+    content: tuple[Part, ...]
+    id: str | None = None
+
+
+class ItemReference(Struct, frozen=True, tag="item_reference", tag_field="type"):
+    """Names an item of the default conversation as context."""
+
+    id: str
+
+
+class ResponseOverrides(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The `response` object of `response.create`. Tools are accepted and not yet offered."""
+
+    instructions: str | UnsetType = UNSET
+    output_modalities: (
+        Annotated[tuple[Modality, ...], Meta(min_length=1, max_length=1)] | UnsetType
+    ) = UNSET
+    audio: AudioOverride = AudioOverride()
+    max_output_tokens: Tokens | UnsetType = UNSET
+    metadata: Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=16)] | None = None
+    conversation: Literal["auto", "none"] = "auto"
+    input: tuple[InputMessage | ItemReference, ...] | UnsetType = UNSET
+    tools: tuple[dict[str, Any], ...] = ()
+    tool_choice: str | dict[str, Any] = "auto"
+    parallel_tool_calls: bool | None = None
+    prompt: dict[str, Any] | None = None
+    reasoning: dict[str, Any] | None = None
+
+
+class ResponsePlan(Struct, frozen=True, kw_only=True):
+    """A response about to be created."""
+
+    options: ResponseOptions
+    in_conversation: bool
+    max_output_tokens: int | Literal["inf"]
+    metadata: dict[str, str] | None = None
+    context: tuple[Entry, ...] | None = None
+    say: str | None = None
+
+
+def plan_response(
+    state: State, overrides: dict[str, Any], *, say: str | None = None
+) -> ResponsePlan:
+    """Merge the session's configuration with a client's overrides; raise `Rejected`."""
+    wanted = convert_strictly(overrides, ResponseOverrides, "response")
+    config = state.config
+    tokens = (
+        config.max_output_tokens if wanted.max_output_tokens is UNSET else wanted.max_output_tokens
+    )
+    modalities = (
+        config.output_modalities if wanted.output_modalities is UNSET else wanted.output_modalities
+    )
+    voice = wanted.audio.output.voice
+    options = ResponseOptions(
+        modality=modalities[0],
+        instructions=config.instructions if wanted.instructions is UNSET else wanted.instructions,
+        voice=config.audio.output.voice if voice is UNSET else voice,
+        speed=config.audio.output.speed,
+        max_output_tokens=None if tokens == "inf" else tokens,
+    )
+    return ResponsePlan(
+        options=options,
+        in_conversation=wanted.conversation == "auto",
+        max_output_tokens=tokens,
+        metadata=wanted.metadata,
+        context=None if wanted.input is UNSET else resolve_input(state, wanted.input),
+        say=say,
+    )
+
+
+def resolve_input(
+    state: State, given: tuple[InputMessage | ItemReference, ...]
+) -> tuple[Entry, ...]:
+    """Entries for the items and references of `response.input`; raise `Rejected`."""
+    entries = []
+    for index, item in enumerate(given):
+        if isinstance(item, ItemReference):
+            entry = state.entry(item.id)
+            if entry is None:
+                raise Rejected(
+                    "invalid_value",
+                    f"No item '{item.id}' in the conversation.",
+                    param=f"response.input[{index}].id",
+                )
+            entries.append(entry)
+        else:
+            message = Message(
+                id=item.id or f"input_{index}",
+                role=item.role,
+                status="completed",
+                content=item.content,
+            )
+            entries.append(Entry(item=message))
+    return tuple(entries)
+
+
+def session_resource(state: State) -> dict[str, Any]:
+    """The full effective session, as `session.created` and `session.updated` carry it."""
+    resource: dict[str, Any] = msgspec.to_builtins(state.config)
+    return resource

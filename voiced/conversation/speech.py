@@ -1,0 +1,108 @@
+"""What comes in by microphone: speech, commits and transcripts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from voiced.conversation import events as ev
+from voiced.conversation.config import Rejected
+from voiced.conversation.effects import ClaimAudio, DropAudio, StoreItem
+from voiced.conversation.items import Entry, InputAudio, Message
+from voiced.conversation.replies import cancel_response, fail_response, transcript_settled
+
+if TYPE_CHECKING:
+    from voiced.conversation import inputs as inp
+    from voiced.conversation.state import Draft
+
+MINIMUM_COMMIT_MS = 100
+
+
+def on_speech_started(draft: Draft, event: inp.SpeechStarted) -> None:
+    detection = draft.state.config.audio.input.turn_detection
+    if detection is None or draft.state.speech_item is not None:
+        return
+    item_id = draft.new_id("item")
+    draft.set(speech_item=item_id)
+    draft.emit(ev.SpeechStartedEvent(audio_start_ms=event.audio_start_ms, item_id=item_id))
+    active = draft.state.active
+    if active is not None and detection.interrupt_response:
+        cancel_response(draft, active, "turn_detected")
+
+
+def on_speech_stopped(draft: Draft, event: inp.SpeechStopped) -> None:
+    item_id = draft.state.speech_item
+    detection = draft.state.config.audio.input.turn_detection
+    if item_id is None or detection is None:
+        return
+    draft.emit(ev.SpeechStoppedEvent(audio_end_ms=event.audio_end_ms, item_id=item_id))
+    commit(draft, item_id)
+    if detection.create_response:
+        draft.set(response_owed=True)
+
+
+def on_commit(draft: Draft, event: inp.CommitAudio) -> None:
+    if event.buffered_ms < MINIMUM_COMMIT_MS:
+        raise Rejected(
+            "input_audio_buffer_commit_empty",
+            f"Error committing input audio buffer: buffer too small. Expected at least "
+            f"{MINIMUM_COMMIT_MS}ms of audio, but buffer only has {event.buffered_ms:.2f}ms.",
+        )
+    commit(draft, draft.state.speech_item or draft.new_id("item"))
+
+
+def commit(draft: Draft, item_id: str) -> None:
+    """Turn the input buffer into a user item, stored before anything can answer it."""
+    previous = draft.state.last_item_id
+    item = Message(id=item_id, role="user", status="completed", content=(InputAudio(),))
+    draft.set(speech_item=None)
+    draft.emit(ev.BufferCommitted(previous_item_id=previous, item_id=item_id))
+    draft.add_entry(Entry(item=item, transcribing=True))
+    draft.emit(ev.ItemAdded(previous_item_id=previous, item=item))
+    draft.emit(ev.ItemDone(previous_item_id=previous, item=item))
+    draft.effects.extend((StoreItem(item), ClaimAudio(item_id)))
+
+
+def on_clear(draft: Draft, event: inp.ClearAudio) -> None:
+    draft.set(speech_item=None)
+    draft.effects.append(DropAudio())
+    draft.emit(ev.BufferCleared())
+
+
+def on_transcript(draft: Draft, event: inp.TranscriptReady) -> None:
+    """The words are known. Of an item that is gone no more is said: clients would ask for it."""
+    content = (InputAudio(event.text),)
+    item = Message(id=event.item_id, role="user", status="completed", content=content)
+    entry = draft.state.entry(event.item_id)
+    if entry is not None and entry.transcribing:
+        item = structs.replace(entry.item, content=content)
+        draft.put_entry(Entry(item=item))
+        if draft.state.config.audio.input.transcription is not None:
+            draft.emit(
+                ev.TranscriptionCompleted(
+                    item_id=event.item_id,
+                    transcript=event.text,
+                    usage=ev.DurationUsage(event.duration_s),
+                )
+            )
+        draft.effects.append(StoreItem(item))
+    transcript_settled(draft, Entry(item=item))
+
+
+def on_transcript_failed(draft: Draft, event: inp.TranscriptFailed) -> None:
+    """The words will not come: what was to answer them fails, the rest goes on without."""
+    item = Message(id=event.item_id, role="user", status="completed")
+    entry = draft.state.entry(event.item_id)
+    if entry is not None and entry.transcribing:
+        item = entry.item
+        draft.put_entry(Entry(item=item))
+        if draft.state.config.audio.input.transcription is not None:
+            failure = ev.TranscriptionError(
+                type="transcription_error", code=event.code, message=event.message
+            )
+            draft.emit(ev.TranscriptionFailed(item_id=event.item_id, error=failure))
+    for response in draft.state.responses:
+        if event.item_id in response.waiting_for and event.item_id == response.answers:
+            fail_response(draft, response, event.code, event.message)
+    transcript_settled(draft, Entry(item=item))

@@ -1,0 +1,158 @@
+"""The state of one conversation, and the draft in which one step changes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct, structs
+
+from voiced.conversation.config import ServerVad, SessionConfig
+from voiced.conversation.effects import Effect, Emit, ResponseOptions
+from voiced.conversation.items import AudioFormat, Entry
+
+if TYPE_CHECKING:
+    from voiced.conversation.events import ServerEvent
+
+
+class ActiveResponse(Struct, frozen=True, kw_only=True):
+    """A response between its `response.created` and its `response.done`.
+
+    `conversation_id` is None for an out-of-band response. `entry` is its one message item,
+    from the moment it was opened; while the response lives this copy is the true one, and the
+    one among the conversation's entries only marks the place, so that a delta costs the same
+    however long the history is. `waiting_for` are the spoken items whose words it needs;
+    without those of `answers`, the turn that it is about, it cannot go on. `say` is set for
+    an announcement.
+    """
+
+    id: str
+    options: ResponseOptions
+    conversation_id: str | None
+    max_output_tokens: int | Literal["inf"]
+    format: AudioFormat
+    metadata: dict[str, str] | None = None
+    waiting_for: frozenset[str] = frozenset()
+    answers: str | None = None
+    context: tuple[Entry, ...] | None = None
+    say: str | None = None
+    entry: Entry | None = None
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """Everything that a conversation remembers.
+
+    `speech_item` is the id promised by `speech_started` and not yet committed.
+    `response_owed`: a turn was committed that has no response yet.
+    `announcements` wait until nobody speaks. `history_items` bounds `entries`. `detection` is
+    what turn detection falls back to when a client turns it off and on again.
+    """
+
+    seed: str
+    config: SessionConfig
+    detection: ServerVad
+    conversation_id: str
+    history_items: int
+    sequence: int = 0
+    entries: tuple[Entry, ...] = ()
+    responses: tuple[ActiveResponse, ...] = ()
+    speech_item: str | None = None
+    response_owed: bool = False
+    announcements: tuple[str, ...] = ()
+    voice_fixed: bool = False
+    closed: bool = False
+
+    @property
+    def active(self) -> ActiveResponse | None:
+        """The response of the default conversation, where one runs."""
+        return next((r for r in self.responses if r.conversation_id is not None), None)
+
+    def response(self, response_id: str) -> ActiveResponse | None:
+        """The active response of that id."""
+        for response in self.responses:
+            if response.id == response_id:
+                return response
+        return None
+
+    def entry(self, item_id: str) -> Entry | None:
+        """The entry of that item in the default conversation, as it now stands."""
+        return next((self.live(e) for e in self.entries if e.item.id == item_id), None)
+
+    def live(self, entry: Entry) -> Entry:
+        """The true copy of an entry: that of its response, while that is active."""
+        active = self.active if entry.item.status == "in_progress" else None
+        return entry if active is None or active.entry is None else active.entry
+
+    def before(self, item_id: str) -> str | None:
+        """The id of the item in front of that one; None for the head or an unknown item."""
+        previous = None
+        for entry in self.entries:
+            if entry.item.id == item_id:
+                return previous
+            previous = entry.item.id
+        return None
+
+    def knows(self, item_id: str) -> bool:
+        """Whether an item has that id, or will have it, in the conversation or beside it."""
+        return (
+            item_id == self.speech_item
+            or any(e.item.id == item_id for e in self.entries)
+            or any(r.entry is not None and r.entry.item.id == item_id for r in self.responses)
+        )
+
+    @property
+    def last_item_id(self) -> str | None:
+        """The id of the newest item."""
+        return self.entries[-1].item.id if self.entries else None
+
+
+class Draft:
+    """A step in the making: the state so far and the effects so far, local to one `step`."""
+
+    __slots__ = ("effects", "state")
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.effects: list[Effect] = []
+
+    def emit(self, event: ServerEvent) -> None:
+        """Add a server event to the effects."""
+        self.effects.append(Emit(event))
+
+    def set(self, **changes: Any) -> None:  # noqa: ANN401 - the fields of State
+        """Replace fields of the state."""
+        self.state = structs.replace(self.state, **changes)
+
+    def new_id(self, prefix: str) -> str:
+        """An id that no other object of this session has, also none that a client named."""
+        number = self.state.sequence
+        while self.state.knows(new_id := f"{prefix}_{self.state.seed}{number:06x}"):
+            number += 1
+        self.set(sequence=number + 1)
+        return new_id
+
+    def put_response(self, response: ActiveResponse) -> None:
+        """Replace the response of the same id."""
+        self.set(
+            responses=tuple(response if r.id == response.id else r for r in self.state.responses)
+        )
+
+    def put_entry(self, entry: Entry) -> None:
+        """Replace the entry of the same item, if it is still in the conversation.
+
+        Walks the history: for changes of an item, not for each delta.
+        """
+        self.set(
+            entries=tuple(entry if e.item.id == entry.item.id else e for e in self.state.entries)
+        )
+
+    def add_entry(self, entry: Entry, after: str | None = None, *, at_root: bool = False) -> None:
+        """Insert at the end, at the front, or behind `after`."""
+        entries = list(self.state.entries)
+        if at_root:
+            entries.insert(0, entry)
+        elif after is None:
+            entries.append(entry)
+        else:
+            index = next(i for i, e in enumerate(entries) if e.item.id == after)
+            entries.insert(index + 1, entry)
+        self.set(entries=tuple(entries))

@@ -1,0 +1,299 @@
+"""The daemon: one nursery tree that owns every task and process. Read this page first.
+
+Parts open in order with nested `async with` and close in reverse. Each `open_*` below is one
+branch: it starts its services, yields what the later ones need, and on the way out ends all of
+its tasks before the branch above it loses anything.
+
+    engines ─ tools ─ sessions and audio ─ front door ─ systemd
+
+Leaving a scope means that the work is gone, processes included.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+import trio
+
+from voiced.assistant.announcements import load_announcements
+from voiced.engines.clients import EngineLlm, EngineStt, EngineTts
+from voiced.engines.host import EngineHost
+from voiced.engines.registry import SERVED_KINDS, configured
+from voiced.engines.spec import HostPolicy
+from voiced.errors import StartupError
+from voiced.realtime.connection import serve_connection
+from voiced.realtime.hub import SessionHub
+from voiced.realtime.reply import Speaker
+from voiced.realtime.session import SessionParts
+from voiced.settings import Settings
+from voiced.settings_loader import state_directory
+from voiced.status import Status, report_status
+from voiced.store.history import History
+from voiced.supervision.hearts import Hearts
+from voiced.supervision.lag import LagMeter
+from voiced.systemd.notify import Notifier
+from voiced.systemd.watchdog import Watchdog, watchdog_s
+from voiced.tools.timers import Timers
+from voiced.tools.toolbox import Toolbox
+from voiced.turns.silero import SileroVad
+from voiced.web.app import build_app
+from voiced.web.auth import require_token
+from voiced.web.door import Door, open_door
+from voiced.web.streams import open_listeners
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from voiced.engines.registry import ServedKind
+    from voiced.web.websocket import DoorSocket, Upgrade
+
+log = structlog.get_logger(__name__)
+
+ENGINE_SILENT_S = 30.0
+"""An engine host that showed no sign of life for this long is stuck: it pings every 2 s, and
+beats as well while it waits to restart."""
+
+START_S = 120.0
+"""What systemd is asked to allow for loading models."""
+
+
+class Engines(msgspec.Struct, frozen=True):
+    """The running engines: hosts for supervision, ports for use."""
+
+    hosts: tuple[EngineHost, ...]
+    vad: SileroVad
+    stt: EngineStt
+    llm: EngineLlm
+    tts: EngineTts
+
+
+class App(msgspec.Struct, frozen=True):
+    """Everything that a running daemon consists of."""
+
+    settings: Settings
+    engines: Engines
+    hub: SessionHub
+    door: Door
+    status: Status
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, notifier: Notifier) -> AsyncIterator[App]:
+    """Open every part in order and yield when the daemon can hold a conversation.
+
+    Raises `VoicedError`, alone or in an exception group, where it cannot start; nothing is
+    left running then. Leaving the block drains: clients get 1001, engines end last.
+    """
+    state = prepare_state(settings)
+    require_token(settings, (settings.server.host,))
+    hearts = Hearts()
+    lag = LagMeter()
+    listeners = await open_listeners(
+        settings.server.host,
+        settings.server.port,
+        send_timeout_s=settings.limits.send_timeout_s,
+    )
+    try:
+        async with (
+            open_engines(settings, hearts) as engines,
+            open_tools(settings, state) as (toolbox, timers),
+            open_sessions(settings, engines, toolbox, timers, hearts) as hub,
+        ):
+            timers.announce = hub.announce
+            status = Status(settings, engines.hosts, hub, lag, hearts)
+            async with (
+                open_web(settings, listeners, hub, status, hearts) as door,
+                open_supervision(notifier, hearts, lag, status),
+            ):
+                yield App(settings, engines, hub, door, status)
+    finally:
+        for listener in listeners:
+            listener.socket.close()
+
+
+def prepare_state(settings: Settings) -> Path:
+    """The state directory, made and shown to be writable; `StartupError` where it is not."""
+    directory = state_directory(settings.store)
+    probe = directory / f".writable-{os.getpid()}"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as exc:
+        raise StartupError(
+            f"the state directory {directory} is not writable ({exc.strerror}); "
+            "set store.directory, or give this user the right to write there"
+        ) from exc
+    return directory
+
+
+@asynccontextmanager
+async def open_engines(settings: Settings, hearts: Hearts) -> AsyncIterator[Engines]:
+    """Start every engine process, together, and yield when all are warm."""
+    vad = SileroVad.load()
+    hosts: dict[ServedKind, EngineHost] = {}
+    for kind in SERVED_KINDS:
+        heart = hearts.add(f"engine {kind}", ENGINE_SILENT_S)
+        policy = HostPolicy(grace_s=getattr(settings, kind).grace_s)
+        hosts[kind] = EngineHost(configured(settings, kind), policy, on_alive=heart.beat)
+    async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as starting:
+            for host in hosts.values():
+                starting.start_soon(nursery.start, host.serve)
+        yield Engines(
+            hosts=tuple(hosts.values()),
+            vad=vad,
+            stt=EngineStt(hosts["stt"]),
+            llm=EngineLlm(hosts["llm"]),
+            tts=EngineTts(hosts["tts"]),
+        )
+        nursery.cancel_scope.cancel(reason="the daemon stops")
+
+
+@asynccontextmanager
+async def open_tools(settings: Settings, state: Path) -> AsyncIterator[tuple[Toolbox, Timers]]:
+    """The assistant's tools, and the timer that runs behind one of them."""
+    announcements = load_announcements(
+        {"sentences": settings.llm.sentences, "language": settings.stt.language}
+    )
+    timers = Timers(state, phrase=announcements.phrase)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(timers.serve)
+        yield Toolbox.discover(timers=timers), timers
+        nursery.cancel_scope.cancel(reason="the daemon stops")
+
+
+@asynccontextmanager
+async def open_sessions(
+    settings: Settings, engines: Engines, toolbox: Toolbox, timers: Timers, hearts: Hearts
+) -> AsyncIterator[SessionHub]:
+    """Two nurseries: audio pipelines, and inside them the sessions they serve."""
+    speaker = Speaker(
+        llm=engines.llm,
+        tts=engines.tts,
+        toolbox=toolbox,
+        lead_ms=settings.session.audio_lead_ms,
+    )
+    parts = SessionParts(
+        settings=settings,
+        vad=engines.vad,
+        stt=engines.stt,
+        speaker=speaker,
+        history=History(settings.session.history_items),
+        take_missed=timers.take_missed,
+    )
+    hub = SessionHub(parts, hearts)
+    async with trio.open_nursery() as audio, trio.open_nursery() as sessions:
+        await audio.start(hub.serve_audio)
+        await sessions.start(hub.serve_sessions)
+        yield hub
+        sessions.cancel_scope.cancel(reason="the daemon stops")
+        audio.cancel_scope.cancel(reason="the daemon stops")
+
+
+@asynccontextmanager
+async def open_web(
+    settings: Settings,
+    listeners: list[trio.SocketListener],
+    hub: SessionHub,
+    status: Status,
+    hearts: Hearts,
+) -> AsyncIterator[Door]:
+    """The front door. Leaving it closes every connection with 1001 under a deadline."""
+
+    async def converse(websocket: DoorSocket, upgrade: Upgrade) -> None:
+        await serve_connection(
+            websocket,
+            upgrade,
+            hub=hub,
+            limits=settings.limits,
+            idle_s=settings.session.idle_s,
+        )
+
+    async with open_door(
+        listeners, settings, app=build_app(status), handler=converse, hearts=hearts
+    ) as door:
+        status.door = door
+        yield door
+        hub.say_goodbye()
+
+
+@asynccontextmanager
+async def open_supervision(
+    notifier: Notifier, hearts: Hearts, lag: LagMeter, status: Status
+) -> AsyncIterator[None]:
+    """What watches the rest: loop lag, the watchdog, the status line."""
+    watchdog = Watchdog(notifier, hearts, watchdog_s())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(lag.serve)
+        await nursery.start(watchdog.serve)
+        nursery.start_soon(report_status, notifier, status)
+        yield
+        nursery.cancel_scope.cancel(reason="the daemon stops")
+
+
+async def run_daemon(
+    settings: Settings, announce: Callable[[list[str]], None] | None = None
+) -> None:
+    """Run until SIGTERM or SIGINT, then drain and return; a second signal cuts the drain short.
+
+    A signal before the daemon is ready ends it at once: there is nothing to drain.
+    `announce` is told, once, in words for a person, that the daemon is ready and where.
+    """
+    notifier = Notifier()
+    ready, stop = trio.Event(), trio.Event()
+    try:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(watch_signals, signals, ready, stop, nursery.cancel_scope)
+                notifier.extend_timeout(START_S)
+                notifier.status("loading engines")
+                async with open_app(settings, notifier) as app:
+                    settle()
+                    ready.set()
+                    urls = app.status.urls()
+                    log.info("ready", urls=urls)
+                    notifier.ready(app.status.line())
+                    if announce is not None:
+                        announce(urls)
+                    await stop.wait()
+                    notifier.stopping("closing sessions")
+                    log.info("stopping", sessions=app.hub.count)
+                nursery.cancel_scope.cancel(reason="stopped")
+        log.info("stopped")
+    finally:
+        gc.unfreeze()
+        notifier.close()
+
+
+def settle() -> None:
+    """Take what start-up made out of the garbage collector's sight: it lives as long as we do.
+
+    A full collection stops every session, and then takes a few milliseconds in place of tens.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+async def watch_signals(
+    signals: AsyncIterator[int],
+    ready: trio.Event,
+    stop: trio.Event,
+    everything: trio.CancelScope,
+) -> None:
+    """The first signal asks for a drain, a further one ends everything at once."""
+    async for number in signals:
+        name = signal.Signals(number).name
+        if stop.is_set() or not ready.is_set():
+            log.warning("stopping at once", signal=name, ready=ready.is_set())
+            everything.cancel(reason=f"signal {name}")
+        else:
+            log.info("received signal", signal=name)
+            stop.set()

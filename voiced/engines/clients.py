@@ -1,0 +1,279 @@
+"""The ports of `voiced.engines.ports` over an engine host."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import trio
+
+from voiced.audio.chunks import ChunkBuffer
+from voiced.audio.pcm import SAMPLE_BYTES, SPEECH_HZ
+from voiced.engines.call import keep_latest
+from voiced.engines.ports import (
+    EngineInfo,
+    PcmChunk,
+    Priority,
+    ReplyEnd,
+    ReplyPart,
+    TextDelta,
+    ToolCall,
+    Transcript,
+    Utterance,
+)
+from voiced.engines.spec import MAX_AUDIO_S
+from voiced.errors import (
+    AudioError,
+    EngineBusy,
+    EngineCrashed,
+    EngineFailed,
+    EnginePreempted,
+    EngineUnavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from voiced.engines.call import Call, Part
+    from voiced.engines.host import EngineHost
+
+_StructT = TypeVar("_StructT")
+
+_STT_BYTES_PER_S = SPEECH_HZ * SAMPLE_BYTES
+_REPLAY_BYTES = 64 * 1024
+
+SPEECH_PARTS = 4_096
+"""Parts kept of speech not yet played: several minutes, since a clause is made many times
+faster than it is heard, and the engine is not to wait for the ear."""
+
+JOINED_CHARS = 4_096
+"""Text of a reply is read as fast as it is spoken, and models write faster. Unread, it is joined
+to pieces of this length; as many as a call keeps, they are two million characters."""
+
+
+class EngineTts:
+    """`Tts` over a host."""
+
+    def __init__(self, host: EngineHost) -> None:
+        self._host = host
+
+    @property
+    def info(self) -> EngineInfo:
+        """See `EngineHost.info`."""
+        return self._host.info
+
+    @asynccontextmanager
+    async def speak(
+        self,
+        text: str,
+        *,
+        voice: str = "",
+        speed: float = 1.0,
+        priority: Priority = Priority.CONVERSATION,
+    ) -> AsyncIterator[AsyncIterator[PcmChunk]]:
+        """See `Tts.speak`. `voice` "" is the engine's default."""
+        params = {"text": text, "voice": voice, "speed": speed}
+        async with self._host.request(
+            "speak", params, priority, requeue=True, max_parts=SPEECH_PARTS
+        ) as call:
+            yield _Speech(call)
+
+
+class _Speech:
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def __aiter__(self) -> AsyncIterator[PcmChunk]:
+        return self
+
+    async def __anext__(self) -> PcmChunk:
+        return _convert(await anext(self._call), PcmChunk)
+
+
+class EngineLlm:
+    """`Llm` over a host."""
+
+    def __init__(self, host: EngineHost) -> None:
+        self._host = host
+
+    @property
+    def info(self) -> EngineInfo:
+        """See `EngineHost.info`."""
+        return self._host.info
+
+    @asynccontextmanager
+    async def reply(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        max_output_tokens: int | None = None,
+        priority: Priority = Priority.CONVERSATION,
+    ) -> AsyncIterator[AsyncIterator[ReplyPart]]:
+        """See `Llm.reply`. Text that waits for its reader is joined: see `JOINED_CHARS`."""
+        params = {
+            "messages": list(messages),
+            "tools": list(tools),
+            "max_output_tokens": max_output_tokens,
+        }
+        async with self._host.request(
+            "reply", params, priority, requeue=True, merge=join_text
+        ) as call:
+            yield _Reply(call)
+
+
+def join_text(unread: Part, part: Part) -> Part | None:
+    """A `Merge`: text that nobody has read yet is one piece, up to `JOINED_CHARS`."""
+    if unread.keys() == part.keys() == {"text"}:
+        before, after = unread["text"], part["text"]
+        if isinstance(before, str) and isinstance(after, str):
+            joined = before + after
+            return {"text": joined} if len(joined) <= JOINED_CHARS else None
+    return None
+
+
+class _Reply:
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._ended = False
+
+    def __aiter__(self) -> AsyncIterator[ReplyPart]:
+        return self
+
+    async def __anext__(self) -> ReplyPart:
+        if self._ended:
+            raise StopAsyncIteration
+        try:
+            part = await anext(self._call)
+        except StopAsyncIteration:
+            self._ended = True
+            return _convert(await self._call.result(), ReplyEnd)
+        if (tool_call := part.get("tool_call")) is not None:
+            return _convert(tool_call, ToolCall)
+        return _convert(part, TextDelta)
+
+
+class EngineStt:
+    """`Stt` over a host: transcribes while the person speaks, where that disturbs nobody.
+
+    An early run takes a slot only if one is free, and gives it up to any finished utterance.
+    """
+
+    def __init__(self, host: EngineHost, *, max_utterance_s: float = MAX_AUDIO_S) -> None:
+        self._host = host
+        self._max_bytes = int(max_utterance_s * _STT_BYTES_PER_S)
+
+    @property
+    def info(self) -> EngineInfo:
+        """See `EngineHost.info`."""
+        return self._host.info
+
+    @asynccontextmanager
+    async def transcribe(
+        self, *, language: str, prompt: str = "", priority: Priority = Priority.SPECULATION
+    ) -> AsyncIterator[Utterance]:
+        """See `Stt.transcribe`."""
+        params = {"language": language, "prompt": prompt}
+        utterance = _EngineUtterance(self._host, params, priority, self._max_bytes)
+        try:
+            yield utterance
+        finally:
+            utterance.close()
+
+
+class _EngineUtterance:
+    """One utterance: its audio, and the run that is, perhaps, going on ahead of its end."""
+
+    def __init__(
+        self,
+        host: EngineHost,
+        params: Mapping[str, Any],
+        priority: Priority,
+        max_bytes: int,
+    ) -> None:
+        self._host = host
+        self._params = params
+        self._priority = priority
+        # A job stays one: it is a recording, and nobody waits for it to go on talking.
+        job = priority is Priority.JOB
+        self._final_priority = Priority.JOB if job else Priority.CONVERSATION
+        self._max_bytes = max_bytes
+        self._audio = ChunkBuffer()
+        self._early: Call | None = None
+        self._early_tried = False
+
+    @property
+    def partial(self) -> str:
+        """What the early run has understood so far; "" where there is none."""
+        part = None if self._early is None else self._early.latest()
+        return "" if part is None else str(part.get("text", ""))
+
+    async def feed(self, pcm: bytes) -> None:
+        """See `Utterance.feed`. Raises `AudioError` beyond the longest utterance."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if len(self._audio) + len(pcm) > self._max_bytes:
+            seconds = self._max_bytes // _STT_BYTES_PER_S
+            raise AudioError(f"an utterance is longer than {seconds} s")
+        self._audio.append(pcm)
+        if self._early is not None:
+            if not self._early.offer_audio(pcm):
+                self._drop_early()
+        elif not self._early_tried and self._host.free_slots:
+            self._start_early()
+
+    def _start_early(self) -> None:
+        """Begin with what has been said so far. Once an utterance: after being displaced it
+        would only work for nothing again while others finish theirs."""
+        self._early_tried = True
+        try:
+            self._early = self._host.submit(
+                "transcribe", self._params, self._priority, merge=keep_latest
+            )
+        except (EngineBusy, EngineUnavailable):
+            return
+        if not self._early.offer_audio(self._audio.join()):
+            self._drop_early()
+
+    def _drop_early(self) -> None:
+        if self._early is not None:
+            self._early.close()
+            self._early = None
+
+    async def finish(self) -> Transcript:
+        """See `Utterance.finish`."""
+        if self._early is not None:
+            self._early.promote(self._final_priority)
+            self._early.end_audio()
+            try:
+                return _convert(await self._early.result(), Transcript)
+            except (EnginePreempted, EngineCrashed):
+                self._drop_early()
+        async with self._host.request(
+            "transcribe",
+            self._params,
+            self._final_priority,
+            requeue=self._final_priority is Priority.JOB,
+            merge=keep_latest,
+        ) as call:
+            audio = self._audio.join()
+            for start in range(0, len(audio), _REPLAY_BYTES):
+                await call.send_audio(audio[start : start + _REPLAY_BYTES])
+            call.end_audio()
+            return _convert(await call.result(), Transcript)
+
+    def close(self) -> None:
+        """Cancel what runs and forget the audio."""
+        self._drop_early()
+        self._audio.clear()
+
+
+def _convert(data: object, type_: type[_StructT]) -> _StructT:
+    """An engine's map as the struct that the port promises; what is not in it is left out."""
+    try:
+        return msgspec.convert(data, type_)
+    except msgspec.ValidationError as exc:
+        raise EngineFailed(
+            f"an engine's answer is not a {type_.__name__}: {exc}",
+            public="an engine gave an answer of the wrong shape",
+        ) from exc

@@ -1,0 +1,219 @@
+"""What an engine is, seen from both sides of its pipe.
+
+A *child engine* is plain blocking code in a process of its own (`voiced.engines.child`): it
+may import what it likes and is handed one `Work` at a time per slot of `concurrency`. The
+*ports* `Stt`, `Llm` and `Tts` are what the daemon talks to: streaming, asynchronous, and
+cancelled by leaving their context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+Kind = Literal["stt", "llm", "tts", "vad"]
+
+
+class Priority(IntEnum):
+    """Order of service; a lower number goes first and may displace a higher one."""
+
+    CONVERSATION = 0
+    SPECULATION = 1
+    JOB = 2
+
+
+class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine declares once its model is loaded."""
+
+    kind: Kind
+    name: str
+    version: str
+    model: str = ""
+    languages: tuple[str, ...] = ("en",)
+    capabilities: tuple[str, ...] = ()
+    sample_rates: tuple[int, ...] = ()
+    voices: tuple[str, ...] = ()
+    concurrency: int = 1
+
+
+# -- the child's side ---------------------------------------------------------------------
+
+
+class WorkCancelled(Exception):
+    """Raised inside a child engine by `Work` when the parent has cancelled the request."""
+
+
+class Work(Protocol):
+    """One request as a child engine sees it. Used on the worker thread that runs it."""
+
+    op: str
+    params: Mapping[str, Any]
+
+    @property
+    def cancelled(self) -> bool:
+        """True from the moment the parent's cancel was read."""
+        ...
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Run `callback` on another thread when cancelled; at once where it already is."""
+        ...
+
+    def raise_if_cancelled(self) -> None:
+        """Raise `WorkCancelled` once cancelled."""
+        ...
+
+    def emit(self, part: Mapping[str, Any]) -> None:
+        """Send one streamed part to the parent. Raises `WorkCancelled` once cancelled."""
+        ...
+
+    def chunks(self) -> Iterator[bytes]:
+        """The audio streamed into this request, until its end. Raises `WorkCancelled`."""
+        ...
+
+
+class ChildEngine(Protocol):
+    """What a module under the entry-point group `voiced.engines` provides, as a class.
+
+    The class is called with the engine's options, a plain dict (its settings section plus
+    `state_directory` and `language`).
+    """
+
+    def load(self) -> EngineInfo:
+        """Load model and data; raise `ModelError` naming file and cause where that fails."""
+        ...
+
+    def warm_up(self) -> None:
+        """Run the engine once, so that the first real request is not the slow one."""
+        ...
+
+    def run(self, work: Work) -> Mapping[str, Any]:
+        """Do the work, blocking; return the final result. Raise `WorkCancelled` when cancelled.
+
+        transcribe: params `language`, `prompt`; audio from `work.chunks()` (PCM16 mono 16 kHz);
+            parts `{"text"}` (the whole partial so far); result `{"text", "confidence",
+            "duration_s"}` and, where known, `segments`, `avg_logprob`, `no_speech_prob`.
+        reply: params `messages` (OpenAI chat shape), `tools` (name, description, parameters),
+            `max_output_tokens` or None; parts `{"text"}` (a delta) or `{"tool_call": {"call_id",
+            "name", "arguments"}}` (arguments is JSON text); result `{"finish": "stop" |
+            "tool_calls" | "length", "input_tokens", "output_tokens"}`.
+        speak: params `text`, `voice`, `speed`; parts `{"pcm", "sample_rate"}` (PCM16 mono);
+            result `{"duration_s"}`.
+        """
+        ...
+
+
+# -- the daemon's side --------------------------------------------------------------------
+
+
+class Transcript(msgspec.Struct, frozen=True, kw_only=True):
+    """The final word of an STT engine on one utterance. `text` is empty when it heard none."""
+
+    text: str
+    confidence: float = 1.0
+    duration_s: float = 0.0
+    segments: tuple[Mapping[str, Any], ...] = ()
+    avg_logprob: float | None = None
+    no_speech_prob: float | None = None
+
+
+class TextDelta(msgspec.Struct, frozen=True):
+    """More text of a reply."""
+
+    text: str
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """The model asks for a tool; `arguments` is JSON text."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+class ReplyEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """The last thing of a reply: why it ended and what it cost."""
+
+    finish: Literal["stop", "tool_calls", "length"]
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class PcmChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """Signed 16-bit little-endian mono samples."""
+
+    pcm: bytes
+    sample_rate: int
+
+
+ReplyPart = TextDelta | ToolCall | ReplyEnd
+
+
+class Utterance(Protocol):
+    """One utterance being transcribed, fed while the person still speaks."""
+
+    async def feed(self, pcm: bytes) -> None:
+        """Add PCM16 mono at 16 kHz. Never waits for the engine: kept when it is not free."""
+        ...
+
+    async def finish(self) -> Transcript:
+        """The utterance is over: raise its priority to conversation and wait for the text.
+
+        Raises `EngineError`. Where an earlier, low-priority run was displaced or crashed, the
+        whole utterance is run again from the audio kept here.
+        """
+        ...
+
+
+class Stt(Protocol):
+    """Speech to text."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def transcribe(
+        self, *, language: str, prompt: str = "", priority: Priority = Priority.SPECULATION
+    ) -> AbstractAsyncContextManager[Utterance]:
+        """Open an utterance; leaving the context cancels what is still running."""
+        ...
+
+
+class Llm(Protocol):
+    """What answers: a language model, or the built-in assistant."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def reply(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        max_output_tokens: int | None = None,
+        priority: Priority = Priority.CONVERSATION,
+    ) -> AbstractAsyncContextManager[AsyncIterator[ReplyPart]]:
+        """Stream a reply that ends with one `ReplyEnd`; leaving the context cancels it."""
+        ...
+
+
+class Tts(Protocol):
+    """Text to speech."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def speak(
+        self,
+        text: str,
+        *,
+        voice: str = "",
+        speed: float = 1.0,
+        priority: Priority = Priority.CONVERSATION,
+    ) -> AbstractAsyncContextManager[AsyncIterator[PcmChunk]]:
+        """Stream the speech of `text`; leaving the context cancels it."""
+        ...

@@ -1,0 +1,120 @@
+"""The one error tree of voiced.
+
+Every error that may reach a person or a client derives from `VoicedError`: it has a stable
+`code` for machines, an HTTP status, and a public message that helps without giving away
+paths or tracebacks. Adapters map third-party exceptions to these at their edge.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeVar
+
+_ErrorT = TypeVar("_ErrorT", bound=BaseException)
+
+
+class VoicedError(Exception):
+    """Root of everything voiced raises on purpose.
+
+    `str(error)` is for the log and the operator's terminal; `error.public` is what a client
+    may see. Unless given, they are the same text.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, public: str | None = None) -> None:
+        super().__init__(message)
+        self.public = message if public is None else public
+
+
+class SettingsError(VoicedError):
+    """A settings file, environment variable or credential is unreadable or wrong."""
+
+    code = "invalid_settings"
+    exit_code = 2
+
+
+class UsageError(VoicedError):
+    """A command was called with arguments that cannot work."""
+
+    code = "invalid_usage"
+    exit_code = 2
+
+
+class StartupError(VoicedError):
+    """The daemon cannot start: port in use, state directory not writable, and the like."""
+
+    code = "startup_failed"
+
+
+class AudioError(VoicedError):
+    """Audio that cannot be read or has the wrong shape."""
+
+    code = "invalid_audio"
+    status = 400
+
+
+class EngineError(VoicedError):
+    """Something an engine did or could not do; the root of the engine errors."""
+
+    code = "engine_error"
+    status = 503
+
+
+class ModelError(EngineError):
+    """An engine's model or data cannot be loaded. Names the file and the cause."""
+
+    code = "model_unusable"
+
+
+class EngineCrashed(EngineError):
+    """The engine's process ended, or was killed, before the request was finished."""
+
+    code = "engine_crashed"
+
+
+class EngineUnavailable(EngineError):
+    """The engine is restarting, or its circuit is open after repeated failures."""
+
+    code = "engine_unavailable"
+
+
+class EngineBusy(EngineError):
+    """The engine's queue is full; nothing was queued."""
+
+    code = "engine_busy"
+    status = 429
+
+
+class EngineFailed(EngineError):
+    """The engine answered the request with an error of its own."""
+
+    code = "engine_failed"
+
+
+class EnginePreempted(EngineError):
+    """A low-priority request was cancelled because conversation needed the engine."""
+
+    code = "engine_preempted"
+
+
+class ToolError(VoicedError):
+    """A tool was called with bad arguments, or could not do its work."""
+
+    code = "tool_failed"
+    status = 400
+
+
+class ClientError(VoicedError):
+    """The command line's own client could not reach, or lost, a daemon."""
+
+    code = "connection_failed"
+
+
+def leaves(group: BaseExceptionGroup[_ErrorT]) -> list[_ErrorT]:
+    """The exceptions of a group, however deep, in order; never none."""
+    found: list[_ErrorT] = []
+    for error in group.exceptions:
+        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -1,0 +1,185 @@
+"""All sessions of the daemon: opened for a connection, run in nurseries of their own."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+from structlog.contextvars import bound_contextvars
+
+from voiced.conversation import inputs as inp
+from voiced.conversation.config import Audio, AudioIn, AudioOut, ServerVad, SessionConfig
+from voiced.engines.owner import request_owner
+from voiced.realtime.session import CLOSE_FAULT, Session
+from voiced.supervision.hearts import BEAT_S, SILENT_S, Hearts
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from voiced.realtime.session import SessionParts
+    from voiced.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+SESSIONS_WAITING = 64
+"""Sessions opened and not yet started; connections beyond it wait their turn."""
+
+DEFAULT_INSTRUCTIONS = "You are a voice assistant in a home. Answer briefly, in plain words."
+
+
+class SessionHub:
+    """Opens sessions and owns their tasks.
+
+    `serve_sessions` and `serve_audio` are the two services: state machines and replies in one
+    nursery, audio pipelines in another, each with a heart among `hearts`. A session that fails
+    ends alone.
+    """
+
+    def __init__(self, parts: SessionParts, hearts: Hearts | None = None) -> None:
+        self._parts = parts
+        self._hearts = Hearts() if hearts is None else hearts
+        self._sessions: dict[str, Session] = {}
+        self._closing = False
+        self._new_sessions, self._sessions_to_run = trio.open_memory_channel[Session](
+            SESSIONS_WAITING
+        )
+        self._new_audio, self._audio_to_run = trio.open_memory_channel[Session](SESSIONS_WAITING)
+
+    @property
+    def count(self) -> int:
+        """How many sessions are open."""
+        return len(self._sessions)
+
+    @property
+    def audio_bytes(self) -> int:
+        """Audio from clients that all sessions together hold."""
+        return sum(session.pipeline.held_bytes for session in self._sessions.values())
+
+    async def serve_sessions(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Run sessions until cancelled."""
+        await self._run_all("sessions", self._sessions_to_run, run_session, task_status)
+
+    async def serve_audio(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Run audio pipelines until cancelled."""
+        await self._run_all("audio", self._audio_to_run, run_pipeline, task_status)
+
+    async def _run_all(
+        self,
+        name: str,
+        waiting: trio.MemoryReceiveChannel[Session],
+        run: Callable[[Session], Awaitable[None]],
+        task_status: trio.TaskStatus[None],
+    ) -> None:
+        async with trio.open_nursery() as nursery:
+            with self._hearts.add(name, SILENT_S) as heart:
+                task_status.started()
+                while True:
+                    with trio.move_on_after(BEAT_S):
+                        nursery.start_soon(guard, await waiting.receive(), run)
+                    heart.beat()
+
+    @asynccontextmanager
+    async def open_session(self, remote: str, model: str | None) -> AsyncIterator[Session]:
+        """A new session, for as long as the context lasts; leaving it cancels all its work."""
+        seed = secrets.token_hex(8)
+        session = Session(default_config(self._parts.settings, seed, model), seed, self._parts)
+        self._sessions[session.id] = session
+        began = trio.current_time()
+        with bound_contextvars(session=session.id):
+            log.info("opened session", remote=remote)
+            try:
+                await self._new_sessions.send(session)
+                await self._new_audio.send(session)
+                if self._closing:
+                    session.apply(inp.ShutDown())
+                yield session
+            finally:
+                session.end("the connection ended")
+                del self._sessions[session.id]
+                self._parts.history.drop(session.id)
+                log.info(
+                    "closed session",
+                    seconds=round(trio.current_time() - began, 1),
+                    dropped_audio_bytes=session.pipeline.dropped_bytes,
+                )
+
+    def announce(self, session_id: str, text: str) -> bool:
+        """Say something unasked: in that session, else in all; false when nobody can hear it."""
+        session = self._sessions.get(session_id)
+        listeners = [session] if session is not None else list(self._sessions.values())
+        for listener in listeners:
+            apply_guarded(listener, inp.Announce(text))
+        return bool(listeners)
+
+    def say_goodbye(self) -> None:
+        """The daemon shuts down: close every response, then every connection with 1001.
+
+        Sessions that are opened later are closed at once. Idempotent.
+        """
+        if not self._closing:
+            self._closing = True
+            for session in list(self._sessions.values()):
+                apply_guarded(session, inp.ShutDown())
+
+
+def apply_guarded(session: Session, event: inp.Input) -> None:
+    """Apply an input that comes from elsewhere; a fault ends this session and no other."""
+    with bound_contextvars(session=session.id):
+        try:
+            session.apply(event)
+        except Exception:
+            log.exception("session failed")
+            session.fail(CLOSE_FAULT, "internal error")
+
+
+async def run_session(session: Session) -> None:
+    """The session's own task, in its scope."""
+    with session.scope:
+        await session.run()
+
+
+async def run_pipeline(session: Session) -> None:
+    """The session's audio pipeline, in its scope."""
+    with session.audio_scope:
+        await session.pipeline.run()
+
+
+async def guard(session: Session, run: Callable[[Session], Awaitable[None]]) -> None:
+    """Run a part of a session; a fault ends this session and no other."""
+    request_owner.set(session.id)  # for all tasks of the session: sessions take turns at engines
+    with bound_contextvars(session=session.id):
+        try:
+            await run(session)
+        except Exception:
+            log.exception("session failed")
+            session.fail(CLOSE_FAULT, "internal error")
+
+
+def default_config(settings: Settings, seed: str, model: str | None) -> SessionConfig:
+    """The configuration of a fresh session."""
+    turns = settings.turn_detection
+    detection = ServerVad(
+        threshold=turns.threshold,
+        prefix_padding_ms=turns.prefix_padding_ms,
+        silence_duration_ms=turns.silence_duration_ms,
+        create_response=turns.create_response,
+        interrupt_response=turns.interrupt_response,
+    )
+    return SessionConfig(
+        id=f"sess_{seed}",
+        model=model or "voiced",
+        instructions=settings.session.instructions or DEFAULT_INSTRUCTIONS,
+        expires_at=int(time.time() + settings.session.max_s),
+        audio=Audio(
+            input=AudioIn(turn_detection=detection),
+            output=AudioOut(voice=settings.tts.voice, speed=settings.tts.speed),
+        ),
+    )

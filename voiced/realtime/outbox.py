@@ -1,0 +1,79 @@
+"""A session's server events, numbered and encoded, between the core and the connection."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+import trio
+
+if TYPE_CHECKING:
+    from voiced.conversation.effects import Close
+    from voiced.conversation.events import ServerEvent
+
+
+class OutboxFull(Exception):
+    """The client has not read for so long that the bound in bytes is reached."""
+
+
+class Outbox:
+    """First in, first out, bounded in bytes; one reader.
+
+    `put` never waits: a reply's audio is paced before it comes here, so only a client that
+    does not read can fill it. Then it raises `OutboxFull` and the session is to be closed.
+    Nothing follows the first `close`.
+    """
+
+    def __init__(self, seed: str, limit_bytes: int) -> None:
+        self._prefix = f'{{"event_id":"event_{seed}'
+        self._limit_bytes = limit_bytes
+        self._encoder = msgspec.json.Encoder()
+        self._frames: deque[str | Close] = deque()
+        self._waiting = trio.Event()
+        self._drained = trio.Event()
+        self._closed = False
+        self.number = 0
+        self.size_bytes = 0
+
+    def put(self, event: ServerEvent) -> None:
+        """Number and encode one event; nothing happens once closed."""
+        if self._closed:
+            return
+        self.number += 1
+        body = self._encoder.encode(event).decode()
+        frame = f'{self._prefix}{self.number:06x}",{body[1:]}'
+        if self.size_bytes + len(frame) > self._limit_bytes:
+            raise OutboxFull
+        self._frames.append(frame)
+        self.size_bytes += len(frame)
+        self._waiting.set()
+
+    def close(self, close: Close) -> None:
+        """Let the reader close the connection once everything before this was sent.
+
+        Only the first wish counts.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._drained.set()
+        self._frames.append(close)
+        self._waiting.set()
+
+    async def wait_below(self, size_bytes: int) -> None:
+        """Wait until no more than this waits to be sent, or the outbox was closed."""
+        while self.size_bytes > size_bytes and not self._closed:
+            self._drained = trio.Event()
+            await self._drained.wait()
+
+    async def get(self) -> str | Close:
+        """The next frame, or the wish to close. Cancelling loses nothing."""
+        while not self._frames:
+            self._waiting = trio.Event()
+            await self._waiting.wait()
+        frame = self._frames.popleft()
+        if isinstance(frame, str):
+            self.size_bytes -= len(frame)
+        self._drained.set()
+        return frame

@@ -1,0 +1,272 @@
+"""One response at work: language model, tools, clauses, voice, and the pace of the audio.
+
+Each part is a task in the nursery of the response; leaving its scope stops the engines too.
+Nothing here touches the conversation: every result goes in through `apply`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import trio
+
+from voiced.audio.pcm import WIRE_HZ, bytes_for_ms, duration_ms
+from voiced.audio.resample import StreamResampler
+from voiced.conversation import inputs as inp
+from voiced.engines.ports import Llm, ReplyEnd, TextDelta, ToolCall, Tts
+from voiced.engines.tts.text import ClauseSplitter
+from voiced.errors import EngineFailed
+from voiced.tools.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from voiced.conversation.effects import Generate
+    from voiced.tools.toolbox import ToolContext
+
+MOST_TOOL_ROUNDS = 4
+"""How often one reply may ask for tools; a model that loops is stopped here."""
+
+CLAUSES_AHEAD = 8
+"""Clauses of text that may wait for the voice; further text waits, joined, with the engine."""
+
+SYNTHESIS_AHEAD_MS = 2_000
+"""The next clause is synthesised when less audio than this waits to be sent: early enough for
+a slow voice, late enough that an interruption wastes little."""
+
+CHUNK_BYTES = bytes_for_ms(100, WIRE_HZ)
+
+
+class Speaker(msgspec.Struct, frozen=True):
+    """The engines and settings that a reply uses."""
+
+    llm: Llm
+    tts: Tts
+    toolbox: Toolbox
+    lead_ms: float
+
+
+class Reply:
+    """Runs one `Generate`; `run` returns when the reply is complete, or raises `EngineError`."""
+
+    def __init__(
+        self,
+        generate: Generate,
+        speaker: Speaker,
+        context: ToolContext,
+        apply: Callable[[inp.Input], None],
+        began: float,
+    ) -> None:
+        self._generate = generate
+        self._speaker = speaker
+        self._context = context
+        self._apply = apply
+        self._began = began
+        self._end = ReplyEnd(finish="stop")
+        self._pacer = Pacer(speaker.lead_ms)
+        self.timing_ms: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Produce the reply and report its end. Cancelling stops every engine it uses."""
+        if self._generate.options.modality == "text":
+            await self._converse(self._show)
+        else:
+            send, receive = trio.open_memory_channel[str](CLAUSES_AHEAD)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write, send)
+                nursery.start_soon(self._speak, receive)
+                nursery.start_soon(self._send)
+        self._apply(
+            inp.ReplyEnded(
+                response_id=self._generate.response_id,
+                finish="length" if self._end.finish == "length" else "stop",
+                input_tokens=self._end.input_tokens,
+                output_tokens=self._end.output_tokens,
+                timing_ms=self.timing_ms,
+            )
+        )
+
+    # -- text ------------------------------------------------------------------------------
+
+    async def _show(self, text: str) -> None:
+        self._apply(inp.ReplyText(response_id=self._generate.response_id, text=text))
+
+    async def _write(self, clauses: trio.MemorySendChannel[str]) -> None:
+        splitter = ClauseSplitter()
+
+        async def split(text: str) -> None:
+            for clause in splitter.feed(text):
+                await clauses.send(clause)
+
+        async with clauses:
+            await self._converse(split)
+            for clause in splitter.flush():
+                await clauses.send(clause)
+
+    async def _converse(self, sink: Callable[[str], Awaitable[None]]) -> None:
+        """Pass text deltas to `sink`, through as many tool rounds as it takes."""
+        if self._generate.say is not None:
+            await sink(self._generate.say)
+            return
+        messages: list[Mapping[str, Any]] = list(self._generate.messages)
+        asked = trio.current_time()
+        for _ in range(MOST_TOOL_ROUNDS):
+            calls: list[ToolCall] = []
+            said: list[str] = []
+            async with self._speaker.llm.reply(
+                messages,
+                tools=self._speaker.toolbox.schemas(),
+                max_output_tokens=self._generate.options.max_output_tokens,
+            ) as parts:
+                async for part in parts:
+                    if isinstance(part, TextDelta):
+                        self._mark("llm_first_text", asked)
+                        said.append(part.text)
+                        await sink(part.text)
+                    elif isinstance(part, ToolCall):
+                        calls.append(part)
+                    else:
+                        self._end = part
+            if not calls:
+                return
+            messages.append(assistant_message("".join(said), calls))
+            for call in calls:
+                result = await self._speaker.toolbox.call(call.name, call.arguments, self._context)
+                messages.append({"role": "tool", "tool_call_id": call.call_id, "content": result})
+        raise EngineFailed(
+            f"the model asked for tools {MOST_TOOL_ROUNDS} times and gave no answer",
+            public="The assistant did not come to an answer.",
+        )
+
+    # -- voice -----------------------------------------------------------------------------
+
+    async def _speak(self, clauses: trio.MemoryReceiveChannel[str]) -> None:
+        options = self._generate.options
+        span = 0
+        async with clauses:
+            async for clause in clauses:
+                await self._pacer.wait_below(SYNTHESIS_AHEAD_MS)
+                self._apply(inp.ReplyText(response_id=self._generate.response_id, text=clause))
+                if any(character.isalnum() for character in clause):
+                    await self._synthesise(span, clause.strip(), options.voice, options.speed)
+                span += 1
+        self._pacer.finish()
+
+    async def _synthesise(self, span: int, text: str, voice: str, speed: float) -> None:
+        asked = trio.current_time()
+        resampler: StreamResampler | None = None
+        async with self._speaker.tts.speak(text, voice=voice, speed=speed) as chunks:
+            async for chunk in chunks:
+                self._mark("tts_first_audio", asked)
+                if resampler is None or resampler.from_hz != chunk.sample_rate:
+                    resampler = StreamResampler(chunk.sample_rate, WIRE_HZ)
+                self._pacer.put(span, resampler.resample(chunk.pcm))
+        if resampler is not None:
+            self._pacer.put(span, resampler.flush())
+
+    async def _send(self) -> None:
+        async for span, pcm in self._pacer:
+            if "total" not in self.timing_ms:
+                self._mark("total", self._began)
+            self._apply(
+                inp.ReplyAudio(
+                    response_id=self._generate.response_id,
+                    span=span,
+                    audio=pcm,
+                    duration_ms=duration_ms(len(pcm), WIRE_HZ),
+                    clause_ms=self._pacer.clause_ms(span),
+                )
+            )
+
+    def _mark(self, stage: str, since: float) -> None:
+        if stage not in self.timing_ms:
+            self.timing_ms[stage] = round((trio.current_time() - since) * 1000, 2)
+
+
+class Pacer:
+    """Audio on its way to the client, never more than `lead_ms` ahead of its playing.
+
+    What lies here is cancelled for nothing; what is with the client can only be cut there.
+    Iterate it in one task; ends after `finish`.
+    """
+
+    def __init__(self, lead_ms: float) -> None:
+        self._lead_ms = lead_ms
+        self._chunks: deque[tuple[int, bytes]] = deque()
+        self._buffered_bytes = 0
+        self._clause_bytes: Counter[int] = Counter()
+        self._finished = False
+        self._changed = trio.Event()
+        self._drained = trio.Event()
+        self._started_at: float | None = None
+        self._sent_ms = 0.0
+
+    def put(self, span: int, pcm: bytes) -> None:
+        """Add audio of one clause, cut into chunks of at most 100 ms."""
+        for start in range(0, len(pcm), CHUNK_BYTES):
+            self._chunks.append((span, pcm[start : start + CHUNK_BYTES]))
+        self._buffered_bytes += len(pcm)
+        self._clause_bytes[span] += len(pcm)
+        self._changed.set()
+
+    def clause_ms(self, span: int) -> float:
+        """How long the audio of that clause is, as far as it was put."""
+        return duration_ms(self._clause_bytes[span], WIRE_HZ)
+
+    def finish(self) -> None:
+        """No more audio comes."""
+        self._finished = True
+        self._changed.set()
+
+    async def wait_below(self, milliseconds: float) -> None:
+        """Wait until less audio than this waits here."""
+        while duration_ms(self._buffered_bytes, WIRE_HZ) >= milliseconds:
+            self._drained = trio.Event()
+            await self._drained.wait()
+
+    def __aiter__(self) -> Pacer:
+        return self
+
+    async def __anext__(self) -> tuple[int, bytes]:
+        while not self._chunks:
+            if self._finished:
+                raise StopAsyncIteration
+            self._changed = trio.Event()
+            await self._changed.wait()
+        span, pcm = self._chunks[0]
+        await self._keep_pace(duration_ms(len(pcm), WIRE_HZ))
+        self._chunks.popleft()
+        self._buffered_bytes -= len(pcm)
+        self._drained.set()
+        return span, pcm
+
+    async def _keep_pace(self, chunk_ms: float) -> None:
+        now = trio.current_time()
+        if self._started_at is None:
+            self._started_at = now
+        ahead_ms = self._sent_ms - (now - self._started_at) * 1000
+        if ahead_ms < 0:
+            # The engines fell behind and the client fell silent: it plays on from here.
+            self._started_at += -ahead_ms / 1000
+            ahead_ms = 0.0
+        if ahead_ms + chunk_ms > self._lead_ms:
+            await trio.sleep((ahead_ms + chunk_ms - self._lead_ms) / 1000)
+        self._sent_ms += chunk_ms
+
+
+def assistant_message(text: str, calls: list[ToolCall]) -> Mapping[str, Any]:
+    """The assistant's turn that asked for tools, in the OpenAI chat shape."""
+    return {
+        "role": "assistant",
+        "content": text or None,
+        "tool_calls": [
+            {
+                "id": call.call_id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in calls
+        ],
+    }

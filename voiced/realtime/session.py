@@ -1,0 +1,259 @@
+"""One conversation at work: the pure core, and everything that its effects ask for.
+
+All inputs go through `Session.apply`, which never waits: steps cannot interleave, nothing can
+fill up between the engines and the core, and a cancel takes effect before the next line runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+import trio
+
+from voiced.conversation import inputs as inp
+from voiced.conversation.checks import violations
+from voiced.conversation.core import begin, step
+from voiced.conversation.effects import (
+    Abort,
+    ClaimAudio,
+    Close,
+    Configure,
+    DropAudio,
+    Effect,
+    Emit,
+    Generate,
+    StoreItem,
+)
+from voiced.engines.ports import Stt
+from voiced.errors import EngineError, leaves
+from voiced.realtime.outbox import Outbox, OutboxFull
+from voiced.realtime.pipeline import AudioPipeline
+from voiced.realtime.reply import Reply, Speaker
+from voiced.settings import Settings
+from voiced.store.history import History
+from voiced.tools.toolbox import ToolContext
+from voiced.turns.silero import SileroVad
+
+if TYPE_CHECKING:
+    from voiced.conversation.config import SessionConfig
+
+log = structlog.get_logger(__name__)
+
+REPLIES_WAITING = 16
+"""Replies handed over and not yet begun: the one task that starts them is never far behind."""
+
+MISSED_AFTER_S = 10.0
+"""How long someone has to be there before hearing what was missed."""
+
+CLOSE_SLOW = 1008
+CLOSE_FAULT = 1011
+
+
+class SessionParts(msgspec.Struct, frozen=True):
+    """What every session of a daemon works with."""
+
+    settings: Settings
+    vad: SileroVad
+    stt: Stt
+    speaker: Speaker
+    history: History
+    take_missed: Callable[[], str | None] = lambda: None
+
+
+class Session:
+    """State machine, outbox, audio pipeline and replies of one conversation.
+
+    `run` owns the tasks of its replies and works inside `scope`; `pipeline.run` belongs to the
+    audio nursery and works inside `audio_scope`; `end` cancels both. After a fault the outbox
+    tells the client why it closes.
+    """
+
+    def __init__(self, config: SessionConfig, seed: str, parts: SessionParts) -> None:
+        self.id = config.id
+        self.scope = trio.CancelScope()
+        self.audio_scope = trio.CancelScope()
+        self.outbox = Outbox(seed, parts.settings.limits.outbox_bytes)
+        self._parts = parts
+        self._context = ToolContext(session_id=self.id, language=parts.settings.stt.language)
+        self._send_work, self._work = trio.open_memory_channel[Generate](REPLIES_WAITING)
+        self._scopes: dict[str, trio.CancelScope] = {}
+        self._inputs: list[inp.Input] = []
+        self._stepping = False
+        self._ended = False
+        self._turn_began = 0.0
+        self._stt_ms: float | None = None
+        self.pipeline = AudioPipeline(
+            vad=parts.vad,
+            stt=parts.stt,
+            apply=self.apply,
+            language=parts.settings.stt.language,
+            acoustic_end=parts.settings.vad.acoustic_end,
+            most_buffered_s=parts.settings.limits.input_audio_s,
+        )
+        self._state, effects = begin(
+            config, seed=seed, history_items=parts.settings.session.history_items
+        )
+        self._perform_all(effects)
+
+    # -- inputs and effects, never waiting -------------------------------------------------
+
+    def apply(self, event: inp.Input) -> None:
+        """Take in one input and carry out what follows from it; nothing once ended."""
+        if self._ended:
+            return
+        self._inputs.append(event)
+        if self._stepping:
+            return
+        self._stepping = True
+        try:
+            while self._inputs and not self._ended:
+                self._step(self._inputs.pop(0))
+        finally:
+            self._stepping = False
+
+    def commit_audio(self, event_id: str | None) -> None:
+        """The client commits the input buffer by hand."""
+        self.apply(inp.CommitAudio(event_id=event_id, buffered_ms=self.pipeline.buffered_ms))
+
+    def fail(self, code: int, reason: str) -> None:
+        """End the session for a fault of ours or of the connection.
+
+        Responses under way are closed first, where the core still can.
+        """
+        try:
+            self.apply(inp.ShutDown("session_failed", reason, code))
+        except Exception:
+            log.exception("core failed at the end")
+        self.outbox.close(Close(code, reason))
+        self.end(reason)
+
+    def end(self, reason: str) -> None:
+        """Cancel all work of the session and ignore what still comes; twice is fine."""
+        self._ended = True
+        self._inputs.clear()
+        self.scope.cancel(reason=reason)
+        self.audio_scope.cancel(reason=reason)
+        self.pipeline.close()
+
+    def _step(self, event: inp.Input) -> None:
+        now = trio.current_time()
+        if isinstance(event, inp.CreateResponse | inp.Announce):
+            self._turn_began = now
+            self._stt_ms = None
+        elif isinstance(event, inp.TranscriptReady):
+            self._stt_ms = (now - self._turn_began) * 1000
+        before = self._state
+        self._state, effects = step(before, event)
+        for problem in violations(before, self._state, effects):
+            log.error(
+                "conversation invariant broken",
+                invariant=problem.invariant,
+                problem=problem.message,
+            )
+            if problem.response_id is not None:
+                self._inputs.append(
+                    inp.ReplyFailed(
+                        response_id=problem.response_id,
+                        code="internal_error",
+                        message="The server made a mistake in this response.",
+                    )
+                )
+        self._perform_all(effects)
+
+    def _perform_all(self, effects: list[Effect]) -> None:
+        try:
+            for effect in effects:
+                self._perform(effect)
+        except OutboxFull:
+            log.warning("client does not read", outbox_bytes=self.outbox.size_bytes)
+            self.fail(CLOSE_SLOW, "the client does not read")
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Emit():
+                self.outbox.put(effect.event)
+            case Generate():
+                self._scopes[effect.response_id] = trio.CancelScope()
+                try:
+                    self._send_work.send_nowait(effect)
+                except trio.WouldBlock:
+                    self._refuse_reply(effect.response_id)
+            case Abort():
+                scope = self._scopes.pop(effect.response_id, None)
+                if scope is not None:
+                    scope.cancel(reason=effect.reason)
+            case ClaimAudio():
+                self._turn_began = trio.current_time()
+                self.pipeline.claim(effect.item_id)
+            case DropAudio():
+                self.pipeline.drop()
+            case Configure():
+                self.pipeline.configure(effect.config)
+            case StoreItem():
+                self._parts.history.put(self.id, effect.item)
+            case Close():
+                self.outbox.close(effect)
+
+    def _refuse_reply(self, response_id: str) -> None:
+        self._scopes.pop(response_id, None)
+        self._inputs.append(
+            inp.ReplyFailed(
+                response_id=response_id,
+                code="too_many_responses",
+                message="Too many responses are waiting to begin.",
+            )
+        )
+
+    # -- tasks -----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Start replies as they are asked for, until cancelled or the session expires."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._tell_missed)
+            with trio.move_on_after(self._parts.settings.session.max_s):
+                async for generate in self._work:
+                    nursery.start_soon(self._reply, generate)
+            self.apply(inp.Expire())
+            await trio.sleep_forever()
+
+    async def _tell_missed(self) -> None:
+        """Say what nobody was there to hear, such as a timer that was over during a restart.
+
+        Only to someone who stays: a program that connects for one question expects one answer.
+        """
+        await trio.sleep(MISSED_AFTER_S)
+        text = self._parts.take_missed()
+        if text is not None:
+            self.apply(inp.Announce(text))
+
+    async def _reply(self, generate: Generate) -> None:
+        response_id = generate.response_id
+        scope = self._scopes.get(response_id)
+        if scope is None:
+            return  # cancelled before it began
+        reply = Reply(generate, self._parts.speaker, self._context, self.apply, self._turn_began)
+        if self._stt_ms is not None:
+            reply.timing_ms["stt"] = round(self._stt_ms, 2)
+        with scope:
+            try:
+                await reply.run()
+            except* EngineError as group:
+                error = leaves(group)[0]
+                log.warning("response failed", response=response_id, code=error.code)
+                self._fail_reply(response_id, error.code, error.public)
+            except* Exception:
+                log.exception("response failed by a fault of ours", response=response_id)
+                self._fail_reply(response_id, "internal_error", "The server made a mistake.")
+        self._scopes.pop(response_id, None)
+        log.info(
+            "finished response",
+            response=response_id,
+            cancelled=scope.cancelled_caught,
+            **{f"{stage}_ms": value for stage, value in reply.timing_ms.items()},
+        )
+
+    def _fail_reply(self, response_id: str, code: str, message: str) -> None:
+        self.apply(inp.ReplyFailed(response_id=response_id, code=code, message=message))

@@ -1,0 +1,204 @@
+"""Client events as they come off the wire: one strict struct each, decoded in one pass.
+
+`input_audio_buffer.append` is nearly all the traffic; msgspec decodes its base64 straight
+into bytes. Everything else becomes an input of the conversation core. What cannot be decoded
+becomes a `RefuseEvent` with the protocol's code and the client's own `event_id`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from voiced.conversation import inputs as inp
+from voiced.conversation.config import Rejected, rejected_by
+from voiced.conversation.items import ItemStatus, Part
+
+MOST_CONTROL_CHARS = 262_144
+"""Only audio may be longer: anything else this long would cost the other sessions the time it
+takes to build it, and memory for as long as it is kept."""
+
+EventId = Annotated[str, Meta(max_length=512)]
+
+
+class ClientEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+    """Base of all client events; `event_id` is echoed only in errors."""
+
+    event_id: EventId | None = None
+
+
+class SessionUpdate(ClientEvent, tag="session.update", frozen=True, kw_only=True):
+    session: dict[str, Any]
+
+
+class Append(ClientEvent, tag="input_audio_buffer.append", frozen=True, kw_only=True):
+    """Audio in the session's input format."""
+
+    audio: bytes
+
+
+class Commit(ClientEvent, tag="input_audio_buffer.commit", frozen=True, kw_only=True):
+    pass
+
+
+class Clear(ClientEvent, tag="input_audio_buffer.clear", frozen=True, kw_only=True):
+    pass
+
+
+class ClientMessage(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="message"
+):
+    """A message item from a client; `status` and `object` are accepted and not believed."""
+
+    role: Literal["user", "assistant", "system"]
+    content: tuple[Part, ...]
+    id: Annotated[str, Meta(min_length=1, max_length=512)] | None = None
+    status: ItemStatus | None = None
+    object: Literal["realtime.item"] | None = None
+
+
+class ItemCreate(ClientEvent, tag="conversation.item.create", frozen=True, kw_only=True):
+    item: ClientMessage
+    previous_item_id: str | None = None
+
+
+class ItemRetrieve(ClientEvent, tag="conversation.item.retrieve", frozen=True, kw_only=True):
+    item_id: str
+
+
+class ItemDelete(ClientEvent, tag="conversation.item.delete", frozen=True, kw_only=True):
+    item_id: str
+
+
+class ItemTruncate(ClientEvent, tag="conversation.item.truncate", frozen=True, kw_only=True):
+    item_id: str
+    content_index: Annotated[int, Meta(ge=0)]
+    audio_end_ms: Annotated[int, Meta(ge=0)]
+
+
+class ResponseCreate(ClientEvent, tag="response.create", frozen=True, kw_only=True):
+    response: dict[str, Any] | None = None
+
+
+class ResponseCancel(ClientEvent, tag="response.cancel", frozen=True, kw_only=True):
+    response_id: str | None = None
+
+
+AnyEvent = (
+    Append
+    | SessionUpdate
+    | Commit
+    | Clear
+    | ItemCreate
+    | ItemRetrieve
+    | ItemDelete
+    | ItemTruncate
+    | ResponseCreate
+    | ResponseCancel
+)
+
+DECODER = msgspec.json.Decoder(AnyEvent)
+LONG_DECODER = msgspec.json.Decoder(Append)
+NAMES = tuple(sorted(str(kind.__struct_config__.tag) for kind in AnyEvent.__args__))
+
+
+class Garbage(inp.RefuseEvent, frozen=True, kw_only=True):
+    """Not even a Realtime event: no JSON, or a binary frame. Repeated, it ends the connection."""
+
+
+def decode(message: str | bytes) -> Append | Commit | inp.Input:
+    """One message to an audio append, a commit, or an input for the core. Never raises.
+
+    Append and commit concern the input buffer, which the session's audio pipeline keeps.
+    """
+    if isinstance(message, bytes):
+        return Garbage(code="invalid_event", message="Only text frames are accepted.")
+    long = len(message) > MOST_CONTROL_CHARS
+    try:
+        event: AnyEvent = LONG_DECODER.decode(message) if long else DECODER.decode(message)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError, RecursionError) as exc:
+        return refusal_of_long(exc) if long else refusal(message, exc)
+    if isinstance(event, Append):
+        if len(event.audio) % 2:
+            return inp.RefuseEvent(
+                event_id=event.event_id,
+                code="invalid_value",
+                message="Audio must be whole 16-bit samples: an even number of bytes.",
+                param="audio",
+            )
+        return event
+    return event if isinstance(event, Commit) else to_input(event)
+
+
+def to_input(event: AnyEvent) -> inp.Input:
+    """The core's input for a decoded event."""
+    event_id = event.event_id
+    match event:
+        case SessionUpdate():
+            return inp.UpdateSession(event_id=event_id, session=event.session)
+        case Clear():
+            return inp.ClearAudio(event_id=event_id)
+        case ItemCreate():
+            item = inp.NewItem(role=event.item.role, content=event.item.content, id=event.item.id)
+            return inp.CreateItem(
+                event_id=event_id, item=item, previous_item_id=event.previous_item_id
+            )
+        case ItemRetrieve():
+            return inp.RetrieveItem(event_id=event_id, item_id=event.item_id)
+        case ItemDelete():
+            return inp.DeleteItem(event_id=event_id, item_id=event.item_id)
+        case ItemTruncate():
+            return inp.TruncateItem(
+                event_id=event_id,
+                item_id=event.item_id,
+                content_index=event.content_index,
+                audio_end_ms=event.audio_end_ms,
+            )
+        case ResponseCreate():
+            return inp.CreateResponse(event_id=event_id, overrides=event.response or {})
+        case ResponseCancel():
+            return inp.CancelResponse(event_id=event_id, response_id=event.response_id)
+        case _:
+            raise TypeError(f"{type(event).__name__} is not an input of the core")
+
+
+def refusal_of_long(problem: Exception) -> inp.RefuseEvent:
+    """Why a long message was not understood, without building anything from it."""
+    if not isinstance(problem, msgspec.ValidationError):
+        return Garbage(code="invalid_json", message="The message is not valid JSON.")
+    why = rejected_by(str(problem), "")
+    if why.param == "audio":
+        return inp.RefuseEvent(code=why.code, message=why.message, param=why.param)
+    return inp.RefuseEvent(
+        code="string_above_max_length",
+        message="Only input_audio_buffer.append may be longer than "
+        f"{MOST_CONTROL_CHARS} characters.",
+    )
+
+
+def refusal(message: str, problem: Exception) -> inp.RefuseEvent:
+    """Why a message was not understood, with its `event_id` where one can be read."""
+    try:
+        value = msgspec.json.decode(message)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return Garbage(code="invalid_json", message="The message is not valid JSON.")
+    if not isinstance(value, dict):
+        return Garbage(code="invalid_event", message="An event must be a JSON object.")
+    event_id = value.get("event_id")
+    if not isinstance(event_id, str) or len(event_id) > 512:
+        event_id = None
+    kind = value.get("type")
+    if not isinstance(kind, str):
+        why = Rejected("invalid_event", "The event has no 'type'.", param="type")
+    elif kind not in NAMES:
+        known = ", ".join(NAMES)
+        why = Rejected(
+            "invalid_value",
+            f"Invalid value: '{kind[:64]}'. Supported values are: {known}.",
+            param="type",
+        )
+    else:
+        why = rejected_by(str(problem), "")
+    return inp.RefuseEvent(event_id=event_id, code=why.code, message=why.message, param=why.param)

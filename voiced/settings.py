@@ -1,0 +1,227 @@
+"""Settings as frozen structs: one section a struct, every key with a default that works."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
+Positive = Annotated[int, Meta(gt=0)]
+NonNegative = Annotated[float, Meta(ge=0.0)]
+Seconds = Annotated[float, Meta(gt=0.0)]
+
+
+def limit(unit: str, exceeded: str) -> Meta:
+    """Mark a key as a limit that `/api/limitations` lists.
+
+    `unit` is the unit of its value, `exceeded` says what happens to whoever goes beyond it.
+    """
+    return Meta(extra={"unit": unit, "exceeded": exceeded})
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every section: frozen, and a key it does not know is an error."""
+
+
+class Server(Section, frozen=True):
+    """Where voiced listens, and which names and pages may reach it."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    hostnames: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    head_timeout_s: Annotated[
+        Seconds,
+        limit(
+            "seconds",
+            "a request head that is not complete by then is answered 408 and the connection closed",
+        ),
+    ] = 5.0
+    body_timeout_s: Annotated[
+        Seconds,
+        limit(
+            "seconds",
+            "an HTTP request whose body stalls longer is answered 408 and the connection closed",
+        ),
+    ] = 30.0
+    keep_alive_s: Annotated[
+        Seconds, limit("seconds", "an HTTP connection without a request for longer is closed")
+    ] = 5.0
+    close_timeout_s: Annotated[
+        Seconds, limit("seconds", "a peer that takes longer over the closing handshake is cut off")
+    ] = 2.0
+    drain_s: Seconds = 3.0
+
+
+class Auth(Section, frozen=True):
+    """The bearer token, and who must present it: all others, and loopback if it is so set.
+
+    The token comes from the credential `voiced-token`, or `VOICED_AUTH__TOKEN`; never from the
+    file.
+    """
+
+    token: str = ""
+    token_on_loopback: bool = False
+
+
+class Session(Section, frozen=True):
+    """Defaults of a new session; a client may change most of them by `session.update`."""
+
+    instructions: str = ""
+    max_s: Annotated[
+        Seconds,
+        limit("seconds", "the session ends with the error `session_expired` and close code 1001"),
+    ] = 3600.0
+    idle_s: Annotated[
+        Seconds,
+        limit(
+            "seconds",
+            "a session without client events for longer is completed and closed with 1001",
+        ),
+    ] = 1800.0
+    audio_lead_ms: Positive = 400
+    history_items: Positive = 200
+
+
+class Limits(Section, frozen=True):
+    """Bounds on what one client or all of them together may use.
+
+    Every key is marked with `limit(...)`, so that `/api/limitations` can tell it.
+    """
+
+    connections_per_address: Annotated[
+        Positive,
+        limit(
+            "WebSockets", "a further one gets the error `too_many_connections` and close code 4029"
+        ),
+    ] = 5
+    sessions: Annotated[
+        Positive,
+        limit("WebSockets", "a further one gets the error `too_many_sessions` and close code 4029"),
+    ] = 1000
+    http_connections: Annotated[
+        Positive, limit("connections", "a further one is answered 503 and closed")
+    ] = 128
+    pending_connections: Annotated[
+        Positive,
+        limit(
+            "connections", "the one that has waited longest without a complete request is closed"
+        ),
+    ] = 64
+    events_per_minute: Annotated[
+        Positive,
+        limit(
+            "control events a session",
+            "further ones get an `error` event with code `rate_limit_exceeded`",
+        ),
+    ] = 1000
+    audio_burst_s: Annotated[
+        Seconds,
+        limit(
+            "seconds of audio",
+            "what comes further ahead of real time is read at twice real time; a client that is "
+            "more than a second ahead of that gets an `error` event, and the audio is ignored",
+        ),
+    ] = 60.0
+    frame_bytes: Annotated[
+        Positive,
+        limit("bytes", "a longer WebSocket message ends the connection with close code 1009"),
+    ] = 22_020_096
+    head_bytes: Annotated[
+        Positive, limit("bytes", "a longer request head is answered 431 and the connection closed")
+    ] = 16_384
+    input_audio_s: Annotated[
+        Seconds,
+        # engines keep 310 s of one utterance (engines/spec.py), padding included
+        Meta(le=300.0),
+        limit("seconds of audio", "the oldest uncommitted audio is dropped and counted"),
+    ] = 300.0
+    outbox_bytes: Annotated[
+        Positive, limit("bytes a session", "a client that reads this far behind is disconnected")
+    ] = 4_194_304
+    send_timeout_s: Annotated[
+        Seconds, limit("seconds", "a client that takes nothing for longer is disconnected")
+    ] = 10.0
+
+
+class Stt(Section, frozen=True):
+    """Speech to text. `first_ms` is for `engine = "stub"`, which only measures."""
+
+    engine: str = "phrases"
+    language: str = "en"
+    grace_s: Seconds = 2.0
+    first_ms: NonNegative = 0.0
+    options: dict[str, Any] = {}
+
+
+class Llm(Section, frozen=True):
+    """What answers. `first_ms` and `reply` are for `engine = "stub"`, which only measures."""
+
+    engine: str = "assistant"
+    sentences: str = ""
+    home: str = ""
+    grace_s: Seconds = 2.0
+    first_ms: NonNegative = 0.0
+    reply: str = "This is the reply of the stub engine."
+    options: dict[str, Any] = {}
+
+
+class Tts(Section, frozen=True):
+    """Text to speech. `first_ms` and `audio_s` are for `engine = "stub"`, which only measures."""
+
+    engine: str = "espeak"
+    voice: str = "en-us"
+    speed: Annotated[float, Meta(ge=0.25, le=1.5)] = 1.0
+    grace_s: Seconds = 2.0
+    first_ms: NonNegative = 0.0
+    audio_s: NonNegative = 1.0
+    options: dict[str, Any] = {}
+
+
+class Vad(Section, frozen=True):
+    """Voice activity detection. `acoustic_end` counts silence from where the sound really fell."""
+
+    engine: Literal["silero"] = "silero"
+    acoustic_end: bool = True
+
+
+class TurnDetection(Section, frozen=True):
+    """Defaults of `server_vad`, named as in the Realtime protocol."""
+
+    threshold: Fraction = 0.5
+    prefix_padding_ms: Annotated[int, Meta(ge=0, le=5000)] = 300
+    silence_duration_ms: Annotated[int, Meta(ge=50, le=10_000)] = 200
+    create_response: bool = True
+    interrupt_response: bool = True
+
+
+class Store(Section, frozen=True):
+    """Where voiced keeps what must outlive it. Empty: `$STATE_DIRECTORY`, else the user's own."""
+
+    directory: str = ""
+
+
+class Log(Section, frozen=True):
+    """What is logged, and how. `auto`: JSON under systemd, a console rendering for people."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Settings(Section, frozen=True):
+    """All settings of a daemon."""
+
+    server: Server = Server()
+    auth: Auth = Auth()
+    session: Session = Session()
+    limits: Limits = Limits()
+    stt: Stt = Stt()
+    llm: Llm = Llm()
+    tts: Tts = Tts()
+    vad: Vad = Vad()
+    turn_detection: TurnDetection = TurnDetection()
+    store: Store = Store()
+    log: Log = Log()

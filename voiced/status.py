@@ -1,0 +1,117 @@
+"""What the daemon says of itself: to `/health`, `/ready`, and systemd's status line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from voiced import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from voiced.engines.host import EngineHost
+    from voiced.realtime.hub import SessionHub
+    from voiced.settings import Settings
+    from voiced.supervision.hearts import Hearts
+    from voiced.supervision.lag import LagMeter
+    from voiced.systemd.notify import Notifier
+    from voiced.web.door import Door
+
+REPORT_S = 5.0
+
+REASONS = {
+    "starting": "loading its model",
+    "restarting": "restarting after a failure",
+    "open": "failed repeatedly; the next try comes within 30 seconds",
+    "stopped": "stopped",
+}
+"""Why an engine that is not ready is not, in words for a person."""
+
+
+class Status:
+    """Reads the parts of a running daemon; owns nothing, keeps nothing."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        hosts: Sequence[EngineHost],
+        hub: SessionHub,
+        lag: LagMeter,
+        hearts: Hearts,
+    ) -> None:
+        self._settings = settings
+        self._hosts = hosts
+        self._hub = hub
+        self._lag = lag
+        self._hearts = hearts
+        self._began = trio.current_time()
+        self.door: Door | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._settings
+
+    def urls(self) -> list[str]:
+        """Where clients connect."""
+        addresses = self.door.addresses if self.door is not None else ()
+        return [
+            f"ws://[{host}]:{port}/v1/realtime"
+            if ":" in host
+            else f"ws://{host}:{port}/v1/realtime"
+            for host, port in addresses
+        ]
+
+    def health(self) -> Mapping[str, Any]:
+        """Liveness and load. `heart_age_s` has the seconds since each part's last sign of life."""
+        lag = self._lag.read()
+        statistics = trio.lowlevel.current_statistics()
+        return {
+            "version": __version__,
+            "uptime_s": round(trio.current_time() - self._began, 1),
+            "sessions": self._hub.count,
+            "connections": self.door.connections if self.door is not None else 0,
+            "audio_bytes": self._hub.audio_bytes,
+            "tasks": statistics.tasks_living,
+            "loop_lag_ms": {
+                "p50": round(lag.p50_ms, 3),
+                "p99": round(lag.p99_ms, 3),
+                "max": round(lag.max_ms, 3),
+                "samples": lag.samples,
+            },
+            "heart_age_s": {name: round(age, 1) for name, age in self._hearts.ages_s().items()},
+            "stale": self._hearts.stale(),
+        }
+
+    def ready(self) -> tuple[bool, Mapping[str, Any]]:
+        """Whether a conversation can be held now, and each engine's state."""
+        engines = {}
+        for host in self._hosts:
+            state = host.state
+            engine: dict[str, Any] = {"name": host.spec.name, "state": state}
+            if state != "ready":
+                engine["reason"] = REASONS.get(state, state)
+            engine["restarts"] = host.restarts
+            engine["queue"] = host.queue_depth
+            engines[host.spec.kind] = engine
+        return all(host.state == "ready" for host in self._hosts), {"engines": engines}
+
+    def line(self) -> str:
+        """One line for `systemctl status`."""
+        down = [f"{h.spec.kind} {h.state}" for h in self._hosts if h.state != "ready"]
+        sessions = f"{self._hub.count} session{'' if self._hub.count == 1 else 's'}"
+        engines = ", ".join(h.spec.name for h in self._hosts)
+        return f"degraded: {', '.join(down)}; {sessions}" if down else f"{sessions}; {engines}"
+
+
+async def report_status(notifier: Notifier, status: Status) -> None:
+    """Tell systemd what is new, whenever the line has changed."""
+    told = ""
+    while True:
+        line = status.line()
+        if line != told:
+            notifier.status(line)
+            told = line
+        await trio.sleep(REPORT_S)

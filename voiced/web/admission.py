@@ -1,0 +1,190 @@
+"""Admission: from the first bytes of a connection to a WebSocket, an HTTP stream, or a refusal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from voiced.web.auth import KEY_PROTOCOL, Authenticator, Verdict, credential, credential_refusal
+from voiced.web.head import Head, read_head
+from voiced.web.refusal import Refusal, refusal_response
+from voiced.web.streams import HttpStream, MessageStream, linger
+from voiced.web.websocket import (
+    CLOSE_CREDENTIALS,
+    CLOSE_REQUEST,
+    CLOSE_TOO_MANY,
+    DoorSocket,
+    Upgrade,
+    accept_websocket,
+    describe_upgrade,
+    turn_away,
+)
+
+if TYPE_CHECKING:
+    import trio
+
+    from voiced.settings import Settings
+    from voiced.web.trust import Trust
+
+log = structlog.get_logger()
+
+REALTIME_PATH = "/v1/realtime"
+BETA_HEADER, BETA_VALUE = "openai-beta", "realtime=v1"
+BETA_PROTOCOL = "openai-beta.realtime-v1"
+
+
+class AdmittedSocket(msgspec.Struct, frozen=True):
+    """A WebSocket that passed; it counts until `Admission.release`."""
+
+    websocket: DoorSocket
+    upgrade: Upgrade
+
+
+class AdmittedHttp(msgspec.Struct, frozen=True):
+    """A stream that starts with an HTTP request; it counts until `Admission.release`.
+
+    `peer` is the IP address of the client.
+    """
+
+    stream: HttpStream
+    peer: str
+
+
+class Admission:
+    """The rules by which connections get in, and the count of those that are in."""
+
+    def __init__(self, settings: Settings, trust: Trust, authenticator: Authenticator) -> None:
+        self._server = settings.server
+        self._limits = settings.limits
+        self._trust = trust
+        self._authenticator = authenticator
+        self._sockets: Counter[str] = Counter()
+        self._http = 0
+
+    @property
+    def sockets(self) -> int:
+        """How many WebSockets are in."""
+        return self._sockets.total()
+
+    async def admit(
+        self, stream: trio.SocketStream, peer: str, local: str
+    ) -> AdmittedSocket | AdmittedHttp | None:
+        """Read the first request on `stream` and decide.
+
+        `peer` and `local` are IP addresses. Returns None for whoever was refused (and told so) or
+        left. What is admitted must be given to `release` when it ends. Raises
+        trio.BrokenResourceError when the connection breaks. The caller closes `stream`; cancelling
+        leaves nothing counted.
+        """
+        head = await read_head(
+            stream, timeout_s=self._server.head_timeout_s, max_bytes=self._limits.head_bytes
+        )
+        if head is None:
+            return None
+        refusal = head if isinstance(head, Refusal) else self._check(head, local)
+        if refusal is not None:
+            await self._refuse(stream, refusal, peer)
+            return None
+        if not isinstance(head, Head):
+            return None
+        if head.is_websocket():
+            return await self._admit_socket(stream, head, peer)
+        self._http += 1
+        raw = head.raw + head.rest
+        timeout_s = self._limits.send_timeout_s
+        return AdmittedHttp(HttpStream(stream, raw, send_timeout_s=timeout_s), peer)
+
+    def release(self, admitted: AdmittedSocket | AdmittedHttp) -> None:
+        """Stop counting a connection that has ended."""
+        if isinstance(admitted, AdmittedHttp):
+            self._http -= 1
+            return
+        self._discount(admitted.upgrade.remote)
+
+    def _check(self, head: Head, local: str) -> Refusal | None:
+        """What can be said before the upgrade: a browser may only see that it failed."""
+        refusal = self._trust.check(head.headers, local)
+        if refusal is not None:
+            return refusal
+        if not head.is_websocket():
+            if self._http >= self._limits.http_connections:
+                message = "Too many HTTP connections; try again soon."
+                return Refusal(503, "too_many_connections", message, (("Retry-After", "1"),))
+        elif head.path != REALTIME_PATH:
+            return Refusal(404, "not_found", f"WebSockets are served at {REALTIME_PATH} only.")
+        return None
+
+    async def _refuse(self, stream: trio.SocketStream, refusal: Refusal, peer: str) -> None:
+        log.info("refuse connection", remote=peer, status=refusal.status, code=refusal.code)
+        await stream.send_all(refusal_response(refusal))
+        await linger(stream, self._server.close_timeout_s)
+
+    async def _admit_socket(
+        self, stream: trio.SocketStream, head: Head, peer: str
+    ) -> AdmittedSocket | None:
+        # Decided before anything is accepted: only who gets in may send long messages.
+        objection = self._object(head, peer)
+        websocket = MessageStream(stream)
+        if objection is not None:
+            refusal, code = objection
+            log.info("turn away websocket", remote=peer, close_code=code, code=refusal.code)
+            malformed = await turn_away(
+                websocket, head, refusal, code, timeout_s=self._server.close_timeout_s
+            )
+            if malformed is not None:
+                await self._refuse(stream, malformed, peer)
+            return None
+        self._count(peer)
+        try:
+            accepted = await accept_websocket(
+                websocket, head, max_message_bytes=self._limits.frame_bytes
+            )
+        except BaseException:
+            self._discount(peer)
+            raise
+        if isinstance(accepted, Refusal):
+            self._discount(peer)
+            await self._refuse(stream, accepted, peer)
+            return None
+        upgrade = describe_upgrade(head, peer, secret_prefix=KEY_PROTOCOL)
+        return AdmittedSocket(accepted, upgrade)
+
+    def _count(self, peer: str) -> None:
+        self._sockets[peer] += 1
+
+    def _discount(self, peer: str) -> None:
+        self._sockets[peer] -= 1
+        if not self._sockets[peer]:
+            del self._sockets[peer]
+
+    def _object(self, head: Head, peer: str) -> tuple[Refusal, int] | None:
+        """What is said after the upgrade, as an `error` event, and the close code that follows.
+
+        3000 for a missing or wrong credential, 4000 for a client of the retired beta protocol,
+        4029 for one connection too many.
+        """
+        protocols = head.values("sec-websocket-protocol")
+        verdict = self._authenticator.check(peer, head.headers, credential(head.headers, protocols))
+        if verdict is not Verdict.GRANTED:
+            refusal = credential_refusal(verdict)
+            if refusal is not None:
+                return refusal, CLOSE_CREDENTIALS
+        if BETA_PROTOCOL in protocols or BETA_VALUE in head.tokens(BETA_HEADER):
+            message = (
+                "The Realtime beta shape is not supported. Use the GA shape, without"
+                f" `OpenAI-Beta: {BETA_VALUE}` and `{BETA_PROTOCOL}`."
+            )
+            return Refusal(400, "beta_api_shape_disabled", message), CLOSE_REQUEST
+        if self._sockets[peer] >= self._limits.connections_per_address:
+            message = (
+                f"Too many connections from this address: at most"
+                f" {self._limits.connections_per_address} (limits.connections_per_address)."
+            )
+            return Refusal(429, "too_many_connections", message), CLOSE_TOO_MANY
+        if self.sockets >= self._limits.sessions:
+            message = f"Too many sessions: at most {self._limits.sessions} (limits.sessions)."
+            return Refusal(429, "too_many_sessions", message), CLOSE_TOO_MANY
+        return None

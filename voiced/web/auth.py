@@ -1,0 +1,126 @@
+"""Who may use the daemon: anyone on this machine, and whoever presents the bearer token.
+
+Those on this machine need the token too where `auth.token_on_loopback` says so.
+"""
+
+from __future__ import annotations
+
+import enum
+import hmac
+import secrets
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from voiced.errors import SettingsError
+from voiced.web.refusal import Refusal
+from voiced.web.trust import is_local
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from voiced.settings import Settings
+
+KEY_PROTOCOL = "openai-insecure-api-key."
+# A proxy on this machine hides who is asking, so what it forwards is not local. One that adds none
+# of these, such as a plain TCP tunnel, cannot be told apart: that is for auth.token_on_loopback.
+FORWARDING_HEADERS = (
+    *("forwarded", "via", "x-real-ip"),
+    *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"),
+)
+
+
+class Verdict(enum.Enum):
+    """What became of a credential."""
+
+    GRANTED = enum.auto()
+    MISSING = enum.auto()
+    WRONG = enum.auto()
+
+
+def require_token(settings: Settings, addresses: Iterable[str] | None = None) -> None:
+    """Refuse to start where a token is needed and none is set.
+
+    It is needed where other machines could connect, and for `auth.token_on_loopback`.
+    `addresses` are those of sockets opened by somebody else (systemd); by default `server.host`
+    counts. A name other than `localhost` counts as reachable. Raises SettingsError.
+    """
+    token = settings.auth.token
+    if token and not (token.isascii() and token.isprintable() and " " not in token):
+        raise SettingsError(
+            "auth.token has a space or a character outside printable ASCII, which no client can"
+            " send; choose another, for example with `openssl rand -hex 24`"
+        )
+    remedy = "set VOICED_AUTH__TOKEN or the credential voiced-token"
+    if settings.auth.token_on_loopback and not token:
+        raise SettingsError(f"auth.token_on_loopback is true, but no token is set; {remedy}")
+    hosts = [settings.server.host] if addresses is None else list(addresses)
+    exposed = [host or "all addresses" for host in hosts if not _is_loopback_host(host)]
+    if exposed and not token:
+        raise SettingsError(
+            f"server.host is {exposed[0]}, which other machines can reach, but no token is set;"
+            f' {remedy}, or server.host = "127.0.0.1"'
+        )
+
+
+def _is_loopback_host(host: str) -> bool:
+    # Empty means every interface here, unlike for a peer, where it means a Unix socket.
+    return host.lower() == "localhost" or (host != "" and is_local(host))
+
+
+def credential(headers: Mapping[str, str], protocols: Iterable[str] = ()) -> str | None:
+    """Return the key that a client presents, or None.
+
+    `Authorization: Bearer` comes first, then the browser's subprotocol. Some clients without a
+    key send the words `null` or `undefined`; those are no key.
+    """
+    scheme, _, key = headers.get("authorization", "").strip().partition(" ")
+    key = key.strip() if scheme.lower() == "bearer" else ""
+    if not key:
+        offered = (p.removeprefix(KEY_PROTOCOL) for p in protocols if p.startswith(KEY_PROTOCOL))
+        key = next(offered, "")
+    return None if key in {"", "null", "undefined"} else key
+
+
+class Authenticator:
+    """Decides whether a peer may use the daemon. Keeps a keyed hash of the token, not the token."""
+
+    def __init__(self, token: str, *, token_on_loopback: bool = False) -> None:
+        self._trusts_loopback = not token_on_loopback
+        self._salt = secrets.token_bytes(32)
+        self._digest = self._hash(token) if token else None
+
+    def check(self, peer: str, headers: Mapping[str, str], key: str | None) -> Verdict:
+        """Return the verdict on `key` from `peer` (an IP address, empty for a Unix socket).
+
+        On loopback any key will do, or none: clients are made to send one. That ends where a
+        header says that the request was forwarded, and with `token_on_loopback`.
+        """
+        forwarded = any(name in headers for name in FORWARDING_HEADERS)
+        if self._trusts_loopback and is_local(peer) and not forwarded:
+            return Verdict.GRANTED
+        if key is None:
+            return Verdict.MISSING
+        # Digests of equal length are compared, so that time tells nothing about the token.
+        if self._digest is None or not hmac.compare_digest(self._hash(key), self._digest):
+            return Verdict.WRONG
+        return Verdict.GRANTED
+
+    def _hash(self, key: str) -> bytes:
+        return blake2b(key.encode("utf-8", "surrogateescape"), key=self._salt).digest()
+
+
+def credential_refusal(verdict: Verdict) -> Refusal | None:
+    """Return how a bad credential is refused, as HTTP 401 and as the Realtime error; or None."""
+    challenge = (("WWW-Authenticate", "Bearer"),)
+    match verdict:
+        case Verdict.GRANTED:
+            return None
+        case Verdict.MISSING:
+            message = (
+                "You did not provide an API key. Send `Authorization: Bearer KEY`; a browser's"
+                f" WebSocket offers the subprotocol `{KEY_PROTOCOL}KEY`."
+            )
+            return Refusal(401, None, message, challenge)
+        case Verdict.WRONG:
+            message = "Incorrect API key provided. It must be the token of this voiced server."
+            return Refusal(401, "invalid_api_key", message, challenge)

@@ -1,0 +1,138 @@
+"""The ASGI gate before the HTTP application: trust and token for each request, and deadlines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+import trio
+
+from voiced.web.auth import Authenticator, credential, credential_refusal
+from voiced.web.refusal import Refusal, refusal_body, refusal_headers
+from voiced.web.trust import Trust, fold_headers
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    from voiced.settings import Settings
+
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    # Any: every framework has its own types for the same three things.
+    Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+log = structlog.get_logger()
+
+# Whoever watches over the machine may ask whether the daemon lives, without a token.
+OPEN_PATHS = frozenset({"/health"})
+
+
+class Gate:
+    """An ASGI application that lets through to `app` what is trusted, and bounds its waits."""
+
+    def __init__(
+        self, app: Application, settings: Settings, trust: Trust, authenticator: Authenticator
+    ) -> None:
+        self._app = app
+        self._trust = trust
+        self._authenticator = authenticator
+        self._body_timeout_s = settings.server.body_timeout_s
+        self._send_timeout_s = settings.limits.send_timeout_s
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one request; anything but HTTP is refused by a plain error."""
+        if scope["type"] != "http":
+            raise ValueError(f"the gate serves HTTP only, not {scope['type']}")
+        exchange = Exchange(receive, send, self._body_timeout_s, self._send_timeout_s)
+        refusal = self._check(scope)
+        if refusal is not None:
+            log.info(
+                "refuse request",
+                path=scope["path"],
+                remote=scope["client"][0],
+                status=refusal.status,
+                code=refusal.code,
+            )
+            async with trio.open_nursery() as nursery:
+                # hypercorn stands still while nobody takes the body.
+                nursery.start_soon(exchange.discard)
+                await exchange.refuse(refusal)
+                nursery.cancel_scope.cancel(reason="refused")
+        else:
+            await self._app(scope, exchange.receive, exchange.send)
+            log.debug("answer request", path=scope["path"], method=scope["method"])
+
+    def _check(self, scope: Message) -> Refusal | None:
+        path: str = scope["path"]
+        if not path.startswith(("/", "http://", "https://")):
+            return Refusal(400, "malformed_request", "The request target is malformed.")
+        headers = fold_headers(scope["headers"])
+        refusal = self._trust.check(headers, scope["server"][0])
+        if refusal is not None or path in OPEN_PATHS:
+            return refusal
+        key = credential(headers)
+        return credential_refusal(self._authenticator.check(scope["client"][0], headers, key))
+
+
+class Exchange:
+    """One request and its response, with deadlines that neither hypercorn nor Quart has."""
+
+    def __init__(
+        self, receive: Receive, send: Send, body_timeout_s: float, send_timeout_s: float
+    ) -> None:
+        self._receive = receive
+        self._send = send
+        self._body_timeout_s = body_timeout_s
+        self._send_timeout_s = send_timeout_s
+        self._complete = False
+        self._started = False
+        self._refused = False
+
+    async def receive(self) -> Message:
+        """Return the next part of the request; a body that stalls is refused with 408."""
+        if self._complete:
+            return await self._receive()
+        with trio.move_on_after(self._body_timeout_s):
+            message = await self._receive()
+            self._complete = not message.get("more_body", False)
+            return message
+        if not self._started:
+            await self.refuse(
+                Refusal(408, "request_timeout", "The request body did not arrive in time.")
+            )
+        return {"type": "http.disconnect"}
+
+    async def discard(self) -> None:
+        """Throw the request away until the client has gone."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the response, unless the request has been refused meanwhile."""
+        if not self._refused:
+            await self._pass_on(message)
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Answer with `refusal`; whatever the application sends after it is dropped."""
+        self._refused = True
+        body = refusal_body(refusal)
+        await self._pass_on(
+            {
+                "type": "http.response.start",
+                "status": refusal.status,
+                "headers": refusal_headers(refusal, body),
+            }
+        )
+        await self._pass_on({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _pass_on(self, message: Message) -> None:
+        self._started = True
+        if message["type"] != "http.response.body" or message.get("more_body", False):
+            await self._send(message)
+            return
+        # quart-trio cancels the request as soon as hypercorn tells it that the response is over,
+        # which is before hypercorn has closed or recycled the connection: without this shield an
+        # HTTP/1.1 connection is never closed.
+        with trio.move_on_after(self._send_timeout_s, shield=True):
+            await self._send(message)
