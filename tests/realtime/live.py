@@ -47,8 +47,12 @@ class Daemon:
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """What it logged so far; a line that is no JSON object fails the test."""
-        return [json.loads(line) for line in self._log.read_text().splitlines()]
+        """What it logged so far; a line that is no JSON object fails the test.
+
+        The last line may be half written while the daemon lives.
+        """
+        *whole, _unfinished = self._log.read_text().split("\n")
+        return [json.loads(line) for line in whole]
 
     @property
     def raw_log(self) -> str:
