@@ -13,6 +13,7 @@ from typing import Any
 from voiced.conversation import effects as fx
 from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
+from voiced.conversation.items import Message
 
 ROUNDING_MS = 1
 """Truncation counts whole milliseconds: a clause cut by less was heard to its end."""
@@ -295,9 +296,12 @@ class Observer:
                 response.open.append("item")
                 self.items[item.id] = response.item
                 return
-        words = [word for part in item.content for word in getattr(part, "text", "").split()]
+        content = item.content if isinstance(item, Message) else ()
+        words = [word for part in content for word in getattr(part, "text", "").split()]
         spoken = isinstance(self.last_event, ev.BufferCommitted)
-        self.items[item.id] = SeenItem(item.role, item.status, words, transcribing=spoken)
+        self.items[item.id] = SeenItem(
+            getattr(item, "role", "tool"), item.status, words, transcribing=spoken
+        )
         if spoken:
             self.unheard[item.id] = self.items[item.id]
 
@@ -314,6 +318,7 @@ class Observer:
                 if "item" in response.open:
                     self.close(response, "item")
                 if response.text and response.item and response.item.heard_ms is None:
+                    assert isinstance(event.item, Message)
                     part = event.item.content[0]
                     said = getattr(part, "text", None) or getattr(part, "transcript", None)
                     self.compare(response, said, "the item")

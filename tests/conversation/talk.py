@@ -80,7 +80,7 @@ class Talk:
     def speak(self, response_id: str, *clauses: tuple[str, float], whole_ms: float = 0.0) -> None:
         """Clauses of a reply, each with so many milliseconds of audio sent."""
         response = self.state.response(response_id)
-        first = len(response.entry.spans) if response is not None and response.entry else 0
+        first = len(response.message.spans) if response is not None and response.message else 0
         events: list[inp.Input] = []
         for span, (text, sent_ms) in enumerate(clauses, first):
             events.append(inp.ReplyText(response_id=response_id, text=text))

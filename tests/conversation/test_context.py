@@ -94,6 +94,7 @@ def test_the_history_gets_what_was_heard() -> None:
     item_id = talk.answer(*CLAUSES)
     talk.take(inp.TruncateItem(item_id=item_id, content_index=0, audio_end_ms=500))
     (stored,) = (effect.item for effect in talk.effects if isinstance(effect, StoreItem))
+    assert isinstance(stored, Message)
     assert (stored.id, stored.content) == (item_id, (OutputAudio("One two"),))
 
 

@@ -52,7 +52,7 @@ def violations(before: State, after: State, effects: Sequence[Effect]) -> list[V
             delta = effect.event
             for response in after.responses:
                 if response.id == delta.response_id:
-                    entry = response.entry
+                    entry = response.message
                     if entry is not None and entry.item.id == delta.item_id:
                         return []
     elif not effects and before.responses is after.responses:
@@ -74,7 +74,7 @@ class Inspection:
         self.before = before
         self.moved: list[str] | None = None
         self.unfinished = {
-            r.entry.item.id for r in before.responses if r.entry and r.id in self.default
+            e.item.id for r in before.responses if r.id in self.default for e in r.outputs
         }
         self.unstored: set[str] = set()
         self.interrupted: set[str] = set()
@@ -226,7 +226,7 @@ class Inspection:
     def owner(self, item_id: str) -> str | None:
         """The response whose item that is; else the one in the conversation."""
         for response in self.after.responses:
-            if response.entry is not None and response.entry.item.id == item_id:
+            if response.output(item_id) is not None:
                 return response.id
         return next(iter(self.default), None)
 
@@ -289,25 +289,25 @@ def name(event: ev.ServerEvent) -> str:
 
 def opened(response: ActiveResponse) -> dict[type[ev.ServerEvent], None]:
     """The closing events that the response still owes."""
-    if response.entry is None:
+    if response.message is None:
         return {}
     return {ev.ContentPartDone: None, ev.OutputItemDone: None}
 
 
 def written(response: ActiveResponse) -> str:
     """The text that a response holds."""
-    if response.entry is None:
+    if (entry := response.message) is None:
         return ""
-    spans = "".join(span.text for span in response.entry.spans)
-    return spans or "".join(getattr(p, "text", "") for p in response.entry.item.content)
+    spans = "".join(span.text for span in entry.spans)
+    return spans or "".join(getattr(part, "text", "") for part in entry.content)
 
 
 def audible_words(entry: Entry) -> int:
     """An upper bound on the words of an assistant's item that anyone can have heard."""
-    if entry.item.role != "assistant":
+    if entry.role != "assistant":
         return 0
     if not entry.spans:
-        return sum(len(getattr(part, "text", "").split()) for part in entry.item.content)
+        return sum(len(getattr(part, "text", "").split()) for part in entry.content)
     left_ms = float("inf") if entry.heard_ms is None else entry.heard_ms
     words = 0
     for span in entry.spans:

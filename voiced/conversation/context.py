@@ -12,7 +12,7 @@ from voiced.conversation.items import Entry, InputAudio, InputText, OutputAudio,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from voiced.conversation.items import Message
+    from voiced.conversation.items import Item
 
 WORD = re.compile(r"\S+")
 
@@ -39,8 +39,8 @@ def build_messages(entries: Sequence[Entry], instructions: str) -> tuple[dict[st
         left -= len(text)
         if left < 0 and newest_first:
             break
-        if text or (entry.item.role == "user" and not entry.transcribing):
-            newest_first.append({"role": entry.item.role, "content": text})
+        if text or (entry.role == "user" and not entry.transcribing):
+            newest_first.append({"role": entry.role, "content": text})
     if instructions:
         newest_first.append({"role": "system", "content": instructions})
     return tuple(reversed(newest_first))
@@ -51,7 +51,7 @@ def text_of(entry: Entry) -> str:
     if entry.spans:
         return heard_text(entry)
     words = []
-    for part in entry.item.content:
+    for part in entry.content:
         if isinstance(part, InputText | OutputText):
             words.append(part.text)
         elif isinstance(part, InputAudio) and part.transcript:
@@ -92,7 +92,7 @@ def start_of(text: str, share: float) -> str:
     return text if whole >= len(words) else text[: words[whole].start()] if whole else ""
 
 
-def as_heard(entry: Entry) -> Message:
+def as_heard(entry: Entry) -> Item:
     """The item for the history: with the words of a spoken reply that were heard."""
     if not entry.spans:
         return entry.item

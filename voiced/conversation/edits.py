@@ -117,7 +117,7 @@ def truncate_item(draft: Draft, event: inp.TruncateItem) -> None:
     entry = structs.replace(entry, heard_ms=float(heard_ms))
     active = draft.state.active
     if entry.item.status == "in_progress" and active is not None:
-        draft.put_response(structs.replace(active, entry=entry))
+        draft.put_response(active.with_output(entry))
     else:
         entry = structs.replace(entry, item=structs.replace(entry.item, content=(OutputAudio(),)))
         draft.put_entry(entry)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from voiced.conversation.config import SessionConfig
 from voiced.conversation.events import ServerEvent
-from voiced.conversation.items import CancelReason, Message, Modality
+from voiced.conversation.items import CancelReason, Item, Modality
 
 
 class Emit(Struct, frozen=True):
@@ -36,7 +36,7 @@ class DropAudio(Struct, frozen=True):
 class StoreItem(Struct, frozen=True):
     """Keep this item. Comes before anything that answers it."""
 
-    item: Message
+    item: Item
 
 
 class ResponseOptions(Struct, frozen=True, kw_only=True):

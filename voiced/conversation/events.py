@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from voiced.conversation.items import Message, ResponseResource
+from voiced.conversation.items import Item, ResponseResource
 
 
 class ServerEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -41,16 +41,16 @@ class ErrorEvent(ServerEvent, tag="error", frozen=True, kw_only=True):
 
 class ItemAdded(ServerEvent, tag="conversation.item.added", frozen=True, kw_only=True):
     previous_item_id: str | None
-    item: Message
+    item: Item
 
 
 class ItemDone(ServerEvent, tag="conversation.item.done", frozen=True, kw_only=True):
     previous_item_id: str | None
-    item: Message
+    item: Item
 
 
 class ItemRetrieved(ServerEvent, tag="conversation.item.retrieved", frozen=True, kw_only=True):
-    item: Message
+    item: Item
 
 
 class ItemDeleted(ServerEvent, tag="conversation.item.deleted", frozen=True, kw_only=True):
@@ -131,13 +131,13 @@ class ResponseDone(ServerEvent, tag="response.done", frozen=True, kw_only=True):
 class OutputItemAdded(ServerEvent, tag="response.output_item.added", frozen=True, kw_only=True):
     response_id: str
     output_index: int = 0
-    item: Message
+    item: Item
 
 
 class OutputItemDone(ServerEvent, tag="response.output_item.done", frozen=True, kw_only=True):
     response_id: str
     output_index: int = 0
-    item: Message
+    item: Item
 
 
 class WirePart(Struct, frozen=True, omit_defaults=True):

@@ -54,6 +54,29 @@ class Message(Struct, frozen=True, tag="message", kw_only=True):
     content: tuple[Part, ...] = ()
 
 
+class FunctionCall(Struct, frozen=True, tag="function_call", kw_only=True):
+    """The assistant asks the client to run one of its functions; `arguments` is JSON text."""
+
+    id: str
+    status: ItemStatus
+    name: str
+    call_id: str
+    arguments: str
+
+
+class FunctionCallOutput(Struct, frozen=True, tag="function_call_output", kw_only=True):
+    """What a function call came to, in whatever text the client has for it."""
+
+    id: str
+    status: ItemStatus
+    call_id: str
+    output: str
+
+
+Item = Message | FunctionCall | FunctionCallOutput
+"""Any item of a conversation. Keys that a kind of item has not are left out, never null."""
+
+
 class Span(Struct, frozen=True):
     """One clause of a spoken reply, how much of its audio was sent, and how long it is as far
     as that is known."""
@@ -71,10 +94,20 @@ class Entry(Struct, frozen=True, kw_only=True):
     spoken item is still to come.
     """
 
-    item: Message
+    item: Item
     spans: tuple[Span, ...] = ()
     heard_ms: float | None = None
     transcribing: bool = False
+
+    @property
+    def role(self) -> str | None:
+        """Whose message it is; None for an item that is no message."""
+        return self.item.role if isinstance(self.item, Message) else None
+
+    @property
+    def content(self) -> tuple[Part, ...]:
+        """The content parts of a message; none for other items."""
+        return self.item.content if isinstance(self.item, Message) else ()
 
     @property
     def sent_ms(self) -> float:
@@ -162,7 +195,7 @@ class ResponseResource(Struct, frozen=True, kw_only=True):
     id: str
     status: ResponseStatus
     status_details: StatusDetails | None = None
-    output: tuple[Message, ...] = ()
+    output: tuple[Item, ...] = ()
     conversation_id: str | None
     output_modalities: tuple[Modality, ...]
     max_output_tokens: int | Literal["inf"]

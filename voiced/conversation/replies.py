@@ -18,6 +18,7 @@ from voiced.conversation.effects import Abort, Generate, StoreItem
 from voiced.conversation.items import (
     Entry,
     FailureDetail,
+    Item,
     Message,
     OutputAudio,
     OutputText,
@@ -127,61 +128,86 @@ def transcript_settled(draft: Draft, entry: Entry) -> None:
             generate(draft, ready)
 
 
-def open_item(draft: Draft, response: ActiveResponse) -> tuple[ActiveResponse, Entry]:
-    """Add the response's message item and its one content part, before the first delta."""
-    if response.entry is not None:
-        return response, response.entry
-    empty = Message(id=draft.new_id("item"), role="assistant", status="in_progress")
-    entry = Entry(item=empty)
-    draft.emit(ev.OutputItemAdded(response_id=response.id, item=empty))
+def open_item(draft: Draft, response: ActiveResponse, item: Item) -> ActiveResponse:
+    """Add an item to the response's outputs and, unless it is out-of-band, to the conversation."""
+    entry = Entry(item=item)
+    index = len(response.outputs)
+    response = structs.replace(response, outputs=(*response.outputs, entry))
+    draft.put_response(response)
+    draft.emit(ev.OutputItemAdded(response_id=response.id, output_index=index, item=item))
     if response.conversation_id is not None:
         previous = draft.state.last_item_id
         draft.add_entry(entry)
-        draft.emit(ev.ItemAdded(previous_item_id=previous, item=empty))
+        draft.emit(ev.ItemAdded(previous_item_id=previous, item=item))
+    return response
+
+
+def open_message(draft: Draft, response: ActiveResponse) -> tuple[ActiveResponse, Entry]:
+    """Add the response's message item and its one content part, before the first delta."""
+    if (entry := response.message) is not None:
+        return response, entry
+    empty = Message(id=draft.new_id("item"), role="assistant", status="in_progress")
+    response = open_item(draft, response, empty)
     part = (
         ev.WirePart(type="text", text="")
         if response.options.modality == "text"
         else ev.WirePart(type="audio", transcript="")
     )
-    draft.emit(ev.ContentPartAdded(response_id=response.id, item_id=empty.id, part=part))
-    return response, entry
+    draft.emit(
+        ev.ContentPartAdded(
+            response_id=response.id,
+            item_id=empty.id,
+            output_index=response.index_of(empty.id),
+            part=part,
+        )
+    )
+    return response, response.outputs[-1]
 
 
 def add_text(draft: Draft, response: ActiveResponse, text: str) -> None:
     """One more delta of text; in an audio response it is one clause of the transcript."""
-    response, entry = open_item(draft, response)
-    item_id = entry.item.id
+    response, entry = open_message(draft, response)
+    ids = part_ids(response, entry)
     if response.options.modality == "text":
         content = OutputText(written(entry) + text)
         entry = structs.replace(entry, item=structs.replace(entry.item, content=(content,)))
-        draft.emit(ev.OutputTextDelta(response_id=response.id, item_id=item_id, delta=text))
+        draft.emit(ev.OutputTextDelta(**ids, delta=text))
     else:
         entry = structs.replace(entry, spans=(*entry.spans, Span(text)))
-        draft.emit(ev.AudioTranscriptDelta(response_id=response.id, item_id=item_id, delta=text))
-    draft.put_response(structs.replace(response, entry=entry))
+        draft.emit(ev.AudioTranscriptDelta(**ids, delta=text))
+    draft.put_response(response.with_output(entry))
 
 
 def add_audio(draft: Draft, response: ActiveResponse, event: ReplyAudio) -> None:
     """One more delta of audio, belonging to one clause of what was announced as text."""
-    entry = response.entry
+    entry = response.message
     if entry is None or not 0 <= event.span < len(entry.spans):
         return
     spans = list(entry.spans)
     span = spans[event.span]
     spans[event.span] = Span(span.text, span.sent_ms + event.duration_ms, event.clause_ms)
-    delta = ev.OutputAudioDelta(response_id=response.id, item_id=entry.item.id, delta=event.audio)
-    draft.emit(delta)
+    draft.emit(ev.OutputAudioDelta(**part_ids(response, entry), delta=event.audio))
     entry = structs.replace(entry, spans=tuple(spans))
-    draft.put_response(structs.replace(response, entry=entry))
+    draft.put_response(response.with_output(entry))
     if not draft.state.voice_fixed:
         draft.set(voice_fixed=True)
+
+
+def part_ids(response: ActiveResponse, entry: Entry) -> dict[str, Any]:
+    """The ids that every event of that item's part carries."""
+    item_id = entry.item.id
+    return {
+        "response_id": response.id,
+        "item_id": item_id,
+        "output_index": response.index_of(item_id),
+    }
 
 
 def written(entry: Entry) -> str:
     """All text of the reply so far: what the deltas add up to."""
     if entry.spans:
         return "".join(span.text for span in entry.spans)
-    first = entry.item.content[0] if entry.item.content else None
+    first = entry.content[0] if entry.content else None
     return first.text if isinstance(first, OutputText) else ""
 
 
@@ -195,9 +221,8 @@ def close_response(
     timing_ms: dict[str, float] | None = None,
 ) -> None:
     """Close the part, the item and the response, in that order, once."""
-    output: tuple[Message, ...] = ()
-    if response.entry is not None:
-        output = (close_item(draft, response, response.entry, whole=status == "completed"),)
+    whole = status == "completed"
+    output = tuple(close_message(draft, response, e, whole=whole) for e in response.outputs)
     draft.set(responses=tuple(r for r in draft.state.responses if r.id != response.id))
     done = resource(
         response,
@@ -210,9 +235,9 @@ def close_response(
     draft.emit(ev.ResponseDone(response=done))
 
 
-def close_item(draft: Draft, response: ActiveResponse, entry: Entry, *, whole: bool) -> Message:
-    """The closing events of the response's item; returns it as it now stands."""
-    ids: dict[str, Any] = {"response_id": response.id, "item_id": entry.item.id}
+def close_message(draft: Draft, response: ActiveResponse, entry: Entry, *, whole: bool) -> Item:
+    """The closing events of the response's message; returns it as it now stands."""
+    ids = part_ids(response, entry)
     text = written(entry)
     content: OutputText | OutputAudio
     if response.options.modality == "text":
@@ -229,15 +254,21 @@ def close_item(draft: Draft, response: ActiveResponse, entry: Entry, *, whole: b
     item = structs.replace(
         entry.item, status="completed" if whole else "incomplete", content=(content,)
     )
+    close_item(draft, response, structs.replace(entry, item=item))
+    return item
+
+
+def close_item(draft: Draft, response: ActiveResponse, closed: Entry) -> None:
+    """The last events of any output, which now stands as it will in the history."""
+    item = closed.item
     previous = None
     if response.conversation_id is not None:
-        closed = structs.replace(entry, item=item)
         draft.put_entry(closed)
         draft.effects.append(StoreItem(as_heard(closed)))
         previous = draft.state.before(item.id)
+    index = response.index_of(item.id)
     draft.emit(ev.ItemDone(previous_item_id=previous, item=item))
-    draft.emit(ev.OutputItemDone(response_id=response.id, item=item))
-    return item
+    draft.emit(ev.OutputItemDone(response_id=response.id, output_index=index, item=item))
 
 
 def cancel_response(draft: Draft, response: ActiveResponse, reason: str) -> None:
@@ -258,7 +289,7 @@ def resource(
     status: ResponseStatus,
     *,
     details: StatusDetails | None = None,
-    output: tuple[Message, ...] = (),
+    output: tuple[Item, ...] = (),
     usage: Usage | None = None,
     timing_ms: dict[str, float] | None = None,
 ) -> ResponseResource:

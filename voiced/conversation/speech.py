@@ -9,7 +9,7 @@ from msgspec import structs
 from voiced.conversation import events as ev
 from voiced.conversation.config import Rejected
 from voiced.conversation.effects import ClaimAudio, DropAudio, StoreItem
-from voiced.conversation.items import Entry, InputAudio, Message
+from voiced.conversation.items import Entry, InputAudio, Item, Message
 from voiced.conversation.replies import cancel_response, fail_response, transcript_settled
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def on_clear(draft: Draft, event: inp.ClearAudio) -> None:
 def on_transcript(draft: Draft, event: inp.TranscriptReady) -> None:
     """The words are known. Of an item that is gone no more is said: clients would ask for it."""
     content = (InputAudio(event.text),)
-    item = Message(id=event.item_id, role="user", status="completed", content=content)
+    item: Item = Message(id=event.item_id, role="user", status="completed", content=content)
     entry = draft.state.entry(event.item_id)
     if entry is not None and entry.transcribing:
         item = structs.replace(entry.item, content=content)
@@ -92,7 +92,7 @@ def on_transcript(draft: Draft, event: inp.TranscriptReady) -> None:
 
 def on_transcript_failed(draft: Draft, event: inp.TranscriptFailed) -> None:
     """The words will not come: what was to answer them fails, the rest goes on without."""
-    item = Message(id=event.item_id, role="user", status="completed")
+    item: Item = Message(id=event.item_id, role="user", status="completed")
     entry = draft.state.entry(event.item_id)
     if entry is not None and entry.transcribing:
         item = entry.item

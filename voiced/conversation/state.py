@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 class ActiveResponse(Struct, frozen=True, kw_only=True):
     """A response between its `response.created` and its `response.done`.
 
-    `conversation_id` is None for an out-of-band response. `entry` is its one message item,
-    from the moment it was opened; while the response lives this copy is the true one, and the
-    one among the conversation's entries only marks the place, so that a delta costs the same
-    however long the history is. `waiting_for` are the spoken items whose words it needs;
-    without those of `answers`, the turn that it is about, it cannot go on. `say` is set for
-    an announcement.
+    `conversation_id` is None for an out-of-band response. `outputs` are its items from the
+    moment they were opened, each at its `output_index`: one message at most, and calls of the
+    client's functions. While the response lives these copies are the true ones, and those among
+    the conversation's entries only mark the places, so that a delta costs the same however long
+    the history is. All are closed together when the response ends. `waiting_for` are the spoken
+    items whose words it needs; without those of `answers`, the turn that it is about, it cannot
+    go on. `say` is set for an announcement.
     """
 
     id: str
@@ -35,7 +36,25 @@ class ActiveResponse(Struct, frozen=True, kw_only=True):
     answers: str | None = None
     context: tuple[Entry, ...] | None = None
     say: str | None = None
-    entry: Entry | None = None
+    outputs: tuple[Entry, ...] = ()
+
+    @property
+    def message(self) -> Entry | None:
+        """The message among the outputs, once it was opened."""
+        return next((entry for entry in self.outputs if entry.role is not None), None)
+
+    def output(self, item_id: str) -> Entry | None:
+        """The output that is that item."""
+        return next((entry for entry in self.outputs if entry.item.id == item_id), None)
+
+    def index_of(self, item_id: str) -> int:
+        """The `output_index` of an item among the outputs."""
+        return next(i for i, entry in enumerate(self.outputs) if entry.item.id == item_id)
+
+    def with_output(self, entry: Entry) -> ActiveResponse:
+        """This response with a newer copy of one of its outputs."""
+        outputs = tuple(entry if e.item.id == entry.item.id else e for e in self.outputs)
+        return structs.replace(self, outputs=outputs)
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -80,7 +99,7 @@ class State(Struct, frozen=True, kw_only=True):
     def live(self, entry: Entry) -> Entry:
         """The true copy of an entry: that of its response, while that is active."""
         active = self.active if entry.item.status == "in_progress" else None
-        return entry if active is None or active.entry is None else active.entry
+        return entry if active is None else active.output(entry.item.id) or entry
 
     def before(self, item_id: str) -> str | None:
         """The id of the item in front of that one; None for the head or an unknown item."""
@@ -96,7 +115,7 @@ class State(Struct, frozen=True, kw_only=True):
         return (
             item_id == self.speech_item
             or any(e.item.id == item_id for e in self.entries)
-            or any(r.entry is not None and r.entry.item.id == item_id for r in self.responses)
+            or any(r.output(item_id) is not None for r in self.responses)
         )
 
     @property
