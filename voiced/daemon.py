@@ -14,6 +14,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ from voiced.turns.silero import SileroVad
 from voiced.web.app import build_app
 from voiced.web.auth import require_token
 from voiced.web.door import Door, open_door
+from voiced.web.services import Services
 from voiced.web.streams import open_listeners
 
 if TYPE_CHECKING:
@@ -108,8 +110,17 @@ async def open_app(settings: Settings, notifier: Notifier) -> AsyncIterator[App]
         ):
             timers.announce = hub.announce
             status = Status(settings, engines.hosts, hub, lag, hearts)
+            services = Services(
+                settings=settings,
+                stt=engines.stt,
+                llm=engines.llm,
+                tts=engines.tts,
+                toolbox=toolbox,
+                hosts=engines.hosts,
+                began=int(time.time()),
+            )
             async with (
-                open_web(settings, listeners, hub, status, hearts) as door,
+                open_web(settings, listeners, hub, status, services, hearts) as door,
                 open_supervision(notifier, hearts, lag, status),
             ):
                 yield App(settings, engines, hub, door, status)
@@ -204,6 +215,7 @@ async def open_web(
     listeners: list[trio.SocketListener],
     hub: SessionHub,
     status: Status,
+    services: Services,
     hearts: Hearts,
 ) -> AsyncIterator[Door]:
     """The front door. Leaving it closes every connection with 1001 under a deadline."""
@@ -218,7 +230,7 @@ async def open_web(
         )
 
     async with open_door(
-        listeners, settings, app=build_app(status), handler=converse, hearts=hearts
+        listeners, settings, app=build_app(status, services), handler=converse, hearts=hearts
     ) as door:
         status.door = door
         yield door

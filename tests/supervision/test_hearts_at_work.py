@@ -9,13 +9,12 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.realtime.fakes import FakeLlm, FakeStt, FakeToolbox, FakeTts, FakeVad
-from tests.web.harness import Status, echo, make_settings
+from tests.web.harness import Status, echo, make_app, make_settings
 from voiced.realtime.hub import SessionHub
 from voiced.realtime.reply import Speaker
 from voiced.realtime.session import SessionParts
 from voiced.store.history import History
 from voiced.supervision.hearts import BEAT_S, SILENT_S, Hearts
-from voiced.web.app import build_app
 from voiced.web.door import Door, open_door
 from voiced.web.streams import open_listeners
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 async def idle_door(hearts: Hearts) -> AsyncIterator[Door]:
     settings = make_settings()
     listeners = await open_listeners("127.0.0.1", 0, send_timeout_s=5.0)
-    app = build_app(Status(settings))
+    app = make_app(Status(settings))
     async with open_door(listeners, settings, app=app, handler=echo, hearts=hearts) as door:
         await wait_all_tasks_blocked()
         yield door

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
+from tests.realtime.fakes import FakeLlm, FakeStt, FakeToolbox, FakeTts
 from voiced.settings import Auth, Limits, Server, Settings
-from voiced.web.app import build_app
+from voiced.web.app import VoicedApp, build_app
 from voiced.web.door import Door, open_door
+from voiced.web.services import Services
 from voiced.web.streams import open_listeners, peer_address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+    from voiced.tools.toolbox import Toolbox
     from voiced.web.gate import Application
     from voiced.web.websocket import Upgrade
 
@@ -54,6 +57,22 @@ class Status:
         return self.is_ready, {"engines": {"stt": "ready" if self.is_ready else "loading"}}
 
 
+def make_app(status: Status | None = None, **parts: Any) -> VoicedApp:  # noqa: ANN401  # fakes
+    """The application on fake engines; `parts` replace those of the `Services`."""
+    status = status or Status(make_settings())
+    services = Services(
+        **{
+            "settings": status.settings,
+            "stt": FakeStt(),
+            "llm": FakeLlm(),
+            "tts": FakeTts(),
+            "toolbox": cast("Toolbox", FakeToolbox()),
+            **parts,
+        }
+    )
+    return build_app(status, services)
+
+
 async def echo(websocket: WebSocketConnection, upgrade: Upgrade) -> None:
     while True:
         await websocket.send_message(await websocket.get_message())
@@ -75,7 +94,7 @@ async def running(
         async with open_door(
             listeners,
             settings,
-            app=app or build_app(Status(settings)),
+            app=app or make_app(Status(settings)),
             handler=handler,
             peer=peer,
         ) as door:

@@ -23,6 +23,7 @@ from tests.web.harness import (
     connect,
     error_of,
     get,
+    make_app,
     make_settings,
     read_all,
     read_response,
@@ -32,7 +33,6 @@ from tests.web.harness import (
 )
 from voiced.errors import AudioError
 from voiced.settings import Limits
-from voiced.web.app import build_app
 from voiced.web.streams import open_listeners
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ LARGE = b"x" * 32_000_000  # far more than the sockets between take
 
 
 def build_test_app() -> QuartTrio:
-    app = build_app(Status(make_settings()))
+    app = make_app()
 
     @app.get("/large")
     async def large() -> bytes:
@@ -75,7 +75,7 @@ def post(body: bytes, declared: int | None = None) -> bytes:
 async def test_health_and_readiness() -> None:
     settings = make_settings()
     status = Status(settings)
-    async with running(settings, app=build_app(status)) as (_, port):
+    async with running(settings, app=make_app(status)) as (_, port):
         assert body_of(await ask(port, get("/health"))) == {
             "status": "ok",
             "version": "1.2.3",
@@ -93,7 +93,7 @@ async def test_health_and_readiness() -> None:
 async def test_health_is_not_well_while_a_part_shows_no_sign_of_life() -> None:
     settings = make_settings()
     status = Status(settings)
-    async with running(settings, app=build_app(status)) as (_, port):
+    async with running(settings, app=make_app(status)) as (_, port):
         status.stale = ["door"]
         told = body_of(await ask(port, get("/health")))
         assert (told["status"], told["stale"]) == ("degraded", ["door"])

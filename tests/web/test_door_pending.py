@@ -17,6 +17,7 @@ from tests.web.harness import (
     echo,
     error_of,
     get,
+    make_app,
     make_settings,
     read_all,
     read_response,
@@ -26,7 +27,6 @@ from tests.web.harness import (
     websocket,
 )
 from voiced.errors import StartupError
-from voiced.web.app import build_app
 from voiced.web.door import open_door
 from voiced.web.streams import open_listeners
 
@@ -181,7 +181,7 @@ async def test_cancelling_the_door_in_the_middle_leaves_nothing() -> None:
     tasks = trio.lowlevel.current_statistics().tasks_living
     streams = []
     with trio.CancelScope() as scope:
-        async with open_door(listeners, settings, app=build_app(Status(settings)), handler=echo):
+        async with open_door(listeners, settings, app=make_app(Status(settings)), handler=echo):
             for request in (b"", b"GET", get(close=False), upgrade()):
                 stream = await connect(port)
                 await stream.send_all(request)
@@ -208,7 +208,7 @@ async def test_a_failure_of_the_block_cuts_off_and_comes_out() -> None:
     port = listeners[0].socket.getsockname()[1]
     with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012  # the block is the point
         async with (
-            open_door(listeners, settings, app=build_app(Status(settings)), handler=echo),
+            open_door(listeners, settings, app=make_app(Status(settings)), handler=echo),
             await connect(port) as stream,
         ):
             await stream.send_all(upgrade())
@@ -253,7 +253,7 @@ async def test_accepted_sockets_notice_peers_that_have_gone() -> None:
     listeners = await open_listeners("127.0.0.1", 0, send_timeout_s=5.0)
     port = listeners[0].socket.getsockname()[1]
     async with open_door(
-        listeners, settings, app=build_app(Status(settings)), handler=echo, peer=inspect
+        listeners, settings, app=make_app(Status(settings)), handler=echo, peer=inspect
     ):
         assert status_of(await ask(port, get())) == 200
     assert seen == [(1, 1, 5000)]

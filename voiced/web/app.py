@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
-from quart import Response, json
+from quart import request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
+from voiced.engines.owner import request_owner
 from voiced.errors import VoicedError
-from voiced.web.refusal import error_body
+from voiced.web.bodies import answer_refusal
+from voiced.web.refusal import Refusal, Refused
+from voiced.web.routes.documents import document_routes
+from voiced.web.routes.models import model_routes
 from voiced.web.routes.status import status_routes
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from quart import Response
+
     from voiced.web.routes.status import StatusSource
+    from voiced.web.services import Services
 
 log = structlog.get_logger()
 
@@ -40,17 +47,31 @@ class VoicedApp(QuartTrio):
         log.error("http route failed", exc_info=exception_info)
 
 
-def build_app(status: StatusSource) -> VoicedApp:
-    """Return the application, which tells about `status`. Pure: opens nothing, starts nothing."""
+def build_app(status: StatusSource, services: Services) -> VoicedApp:
+    """Return the application: it tells about `status`, and its routes work with `services`.
+
+    Pure: opens nothing, starts nothing. Every route has `@documents(...)` (`web/openapi.py`) and
+    raises `Refused` or a `VoicedError`, never an answer of its own making, for what it does not
+    serve.
+    """
     app = VoicedApp("voiced.web", static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=BODY_BYTES,
         PROPAGATE_EXCEPTIONS=False,  # else an environment variable could put tracebacks on the wire
     )
+    app.before_request(_own_requests)
     app.register_blueprint(status_routes(status))
+    app.register_blueprint(model_routes(services))
+    app.register_blueprint(document_routes(app))
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(VoicedError, _answer_voiced_error)
+    app.register_error_handler(Refused, _answer_refused)
     return app
+
+
+async def _own_requests() -> None:
+    """Make engines work for the client's address: see `Services`."""
+    request_owner.set(f"rest-{request.remote_addr}")
 
 
 async def _answer_http_error(error: HTTPException) -> Response:
@@ -58,18 +79,19 @@ async def _answer_http_error(error: HTTPException) -> Response:
     phrase = error.name  # werkzeug's: those of http.HTTPStatus differ between versions of Python
     code = phrase.lower().replace(" ", "_").replace("-", "_").replace("'", "")
     default = "The server failed to answer." if status >= 500 else f"{phrase}."
-    response = _json_response(error_body(status, code, MESSAGES.get(status, default)), status)
-    for name, value in error.get_headers():
-        if name.lower() not in {"content-type", "content-length"}:
-            response.headers[name] = value
-    return response
+    headers = [
+        (name, value)
+        for name, value in error.get_headers()
+        if name.lower() not in {"content-type", "content-length"}
+    ]
+    return answer_refusal(Refusal(status, code, MESSAGES.get(status, default), tuple(headers)))
 
 
 async def _answer_voiced_error(error: VoicedError) -> Response:
     if error.status >= 500:
         log.error("http route failed", error=str(error), code=error.code)
-    return _json_response(error_body(error.status, error.code, error.public), error.status)
+    return answer_refusal(Refusal(error.status, error.code, error.public))
 
 
-def _json_response(body: dict[str, Any], status: int) -> Response:
-    return Response(json.dumps(body), status=status, content_type="application/json")
+async def _answer_refused(error: Refused) -> Response:
+    return answer_refusal(error.refusal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Literal
 
 import msgspec
 
@@ -19,17 +19,45 @@ class Refusal(msgspec.Struct, frozen=True):
     code: str | None
     message: str
     headers: tuple[tuple[str, str], ...] = ()
+    param: str | None = None
 
 
-def error_body(status: int, code: str | None, message: str) -> dict[str, Any]:
-    """Return the OpenAI error object of an HTTP answer with `status`."""
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+class Refused(Exception):
+    """Raised by a route that does not serve a request; the application answers with `refusal`."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class ApiErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong: `message` for people, `code` for programs, `param` names the field."""
+
+    message: str
+    type: Literal["invalid_request_error", "server_error"]
+    param: str | None
+    code: str | None
+
+
+class ApiError(msgspec.Struct, frozen=True):
+    """The error object that every refused or failed request is answered with."""
+
+    error: ApiErrorBody
+
+
+def api_error(status: int, code: str | None, message: str, param: str | None = None) -> ApiError:
+    """The error object of an HTTP answer with `status`."""
+    kind: Literal["invalid_request_error", "server_error"] = (
+        "server_error" if status >= 500 else "invalid_request_error"
+    )
+    return ApiError(ApiErrorBody(message=message, type=kind, param=param, code=code))
 
 
 def refusal_body(refusal: Refusal) -> bytes:
     """Return the JSON body of `refusal`."""
-    return msgspec.json.encode(error_body(refusal.status, refusal.code, refusal.message))
+    return msgspec.json.encode(
+        api_error(refusal.status, refusal.code, refusal.message, refusal.param)
+    )
 
 
 def refusal_headers(refusal: Refusal, body: bytes) -> list[tuple[bytes, bytes]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
+from msgspec import Struct
 from quart import Blueprint, Response
 
-from voiced.web.limitations import list_limitations
-from voiced.web.refusal import Refusal, refusal_body
+from voiced.web.bodies import answer_json
+from voiced.web.limitations import Limitation, list_limitations
+from voiced.web.openapi import JSON, Answer, documents
+from voiced.web.refusal import ApiError, Refusal, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +23,16 @@ This is voiced, a daemon for spoken conversation.
 WebSocket /v1/realtime   converse, in the OpenAI Realtime protocol
 GET /health              is it alive?
 GET /ready               is it ready to converse?
+GET /v1/models           what is loaded
 GET /api/limitations     what it bears
+GET /openapi.json        all HTTP paths, for programs
 """
+
+
+class Limitations(Struct, frozen=True):
+    """Every limit in force."""
+
+    limits: list[Limitation]
 
 
 class StatusSource(Protocol):
@@ -50,35 +60,43 @@ def status_routes(status: StatusSource) -> Blueprint:
     routes = Blueprint("status", __name__)
 
     @routes.get("/")
+    @documents("What there is", tag="operations", answers={200: {"text/plain": str}})
     async def welcome() -> Response:
         return Response(WELCOME, content_type="text/plain; charset=utf-8")
 
     @routes.get("/health")
+    @documents("Is it alive?", tag="operations", answers={200: dict[str, Any]}, public=True)
     async def health() -> Response:
         facts = status.health()
-        return _json({"status": "degraded" if facts.get("stale") else "ok", **facts})
+        return answer_json({"status": "degraded" if facts.get("stale") else "ok", **facts})
 
     @routes.get("/ready")
+    @documents(
+        "Is it ready to converse?",
+        tag="operations",
+        answers={
+            200: dict[str, Any],
+            503: Answer("Not ready; each engine says why.", {JSON: dict[str, Any]}),
+        },
+    )
     async def ready() -> Response:
         is_ready, details = status.ready()
-        return _json({"ready": is_ready, **details}, status=200 if is_ready else 503)
+        return answer_json({"ready": is_ready, **details}, status=200 if is_ready else 503)
 
     @routes.get("/api/limitations")
+    @documents("What it bears", tag="operations", answers={200: Limitations})
     async def limitations() -> Response:
-        return _json({"limits": list_limitations(status.settings)})
+        return answer_json(Limitations(list_limitations(status.settings)))
 
     @routes.get("/v1/realtime")
+    @documents(
+        "Converse, over a WebSocket",
+        tag="realtime",
+        answers={426: Answer("This is no upgrade to a WebSocket.", {JSON: ApiError})},
+    )
     async def realtime() -> Response:
+        """The Realtime protocol. Its messages are described by /asyncapi.json."""
         message = "This path is a WebSocket; upgrade with the first request of a connection."
-        refusal = Refusal(426, "upgrade_required", message)
-        response = Response(refusal_body(refusal), status=426, content_type="application/json")
-        response.headers["Upgrade"] = "websocket"
-        return response
+        raise Refused(Refusal(426, "upgrade_required", message, (("Upgrade", "websocket"),)))
 
     return routes
-
-
-def _json(body: Mapping[str, Any], *, status: int = 200) -> Response:
-    response = Response(msgspec.json.encode(body), status=status, content_type="application/json")
-    response.headers["Cache-Control"] = "no-store"
-    return response
