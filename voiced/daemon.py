@@ -27,6 +27,7 @@ from voiced.engines.clients import EngineLlm, EngineStt, EngineTts
 from voiced.engines.host import EngineHost
 from voiced.engines.registry import SERVED_KINDS, configured
 from voiced.engines.spec import HostPolicy
+from voiced.engines.tts.voices import Voices
 from voiced.errors import StartupError
 from voiced.realtime.connection import serve_connection
 from voiced.realtime.hub import SessionHub
@@ -190,6 +191,7 @@ async def open_sessions(
         llm=engines.llm,
         tts=engines.tts,
         toolbox=toolbox,
+        voices=Voices(settings.tts, engines.tts),
         lead_ms=settings.session.audio_lead_ms,
     )
     parts = SessionParts(

@@ -174,6 +174,7 @@ class Tts(Section, frozen=True):
 
     engine: str = "espeak"
     voice: str = "en-us"
+    voices: dict[str, str] = {}
     speed: Annotated[float, Meta(ge=0.25, le=1.5)] = 1.0
     grace_s: Seconds = 2.0
     first_ms: NonNegative = 0.0

@@ -27,6 +27,7 @@ from voiced.engines.ports import (
     Transcript,
     Utterance,
 )
+from voiced.engines.tts.voices import Voices
 from voiced.realtime.hub import SessionHub
 from voiced.realtime.reply import Speaker
 from voiced.realtime.session import Session, SessionParts
@@ -354,14 +355,16 @@ async def talking(
     """A hub on fakes with one open session, which has said `session.created` already."""
     settings = settings or Settings()
     history = History(settings.session.history_items)
+    tts = tts or FakeTts()
     parts = SessionParts(
         settings=settings,
         vad=FakeVad(),
         stt=stt or FakeStt(),
         speaker=Speaker(
             llm=llm or FakeLlm(),
-            tts=tts or FakeTts(),
+            tts=tts,
             toolbox=cast("Toolbox", toolbox or FakeToolbox()),
+            voices=Voices(settings.tts, tts),
             lead_ms=settings.session.audio_lead_ms,
         ),
         history=history,

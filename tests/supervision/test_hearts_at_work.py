@@ -10,6 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from tests.realtime.fakes import FakeLlm, FakeStt, FakeToolbox, FakeTts, FakeVad
 from tests.web.harness import Status, echo, make_app, make_settings
+from voiced.engines.tts.voices import Voices
 from voiced.realtime.hub import SessionHub
 from voiced.realtime.reply import Speaker
 from voiced.realtime.session import SessionParts
@@ -44,7 +45,13 @@ async def idle_hub(hearts: Hearts) -> AsyncIterator[None]:
         settings=settings,
         vad=FakeVad(),
         stt=FakeStt(),
-        speaker=Speaker(llm=FakeLlm(), tts=FakeTts(), toolbox=toolbox, lead_ms=400),
+        speaker=Speaker(
+            llm=FakeLlm(),
+            tts=(tts := FakeTts()),
+            toolbox=toolbox,
+            voices=Voices(settings.tts, tts),
+            lead_ms=400,
+        ),
         history=History(settings.session.history_items),
     )
     hub = SessionHub(parts, hearts)

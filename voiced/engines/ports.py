@@ -29,7 +29,8 @@ class Priority(IntEnum):
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What an engine declares once its model is loaded."""
+    """What an engine declares once its model is loaded. `variants` are what may stand behind the
+    name of any of its voices, as in `en-us+f3`."""
 
     kind: Kind
     name: str
@@ -39,6 +40,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...] = ()
     sample_rates: tuple[int, ...] = ()
     voices: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
     concurrency: int = 1
 
 

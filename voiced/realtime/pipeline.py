@@ -15,7 +15,7 @@ import trio
 
 from voiced.audio.chunks import ChunkBuffer
 from voiced.audio.pcm import SAMPLE_BYTES, SPEECH_HZ, WIRE_HZ, bytes_for_ms, duration_ms
-from voiced.audio.resample import CHUNK, STEP, ChunkResampler
+from voiced.audio.resample import CHUNK, ChunkResampler
 from voiced.conversation import inputs as inp
 from voiced.realtime.listening import Listening, recognise
 from voiced.turns.detector import SAMPLES_PER_MS, Started, TurnDetector
@@ -35,8 +35,6 @@ log = structlog.get_logger(__name__)
 CHUNKS_A_SLICE = 8
 """Chunks processed between two checkpoints: about 0.5 ms, so that a flood of audio in one
 session does not hold up the others."""
-
-BYTES_PER_STEP = STEP * SAMPLE_BYTES
 
 
 class AudioPipeline:
@@ -107,7 +105,7 @@ class AudioPipeline:
             del self._raw[:surplus]
         if self._detection is None:
             return
-        if len(self._raw) >= BYTES_PER_STEP or self._detector.deadline is not None:
+        if len(self._raw) >= self._resampler.step_bytes or self._detector.deadline is not None:
             self._wake.set()
 
     @property
@@ -183,7 +181,7 @@ class AudioPipeline:
 
     def _analyse(self) -> bool:
         """Take one slice of what is raw; false when there is less than a chunk."""
-        samples = self._resampler.chunks(self._raw, CHUNKS_A_SLICE)
+        samples, _ = self._resampler.chunks(self._raw, CHUNKS_A_SLICE)
         if not samples.size:
             self._end_early()
             return bool(self._opened)

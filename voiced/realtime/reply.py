@@ -17,6 +17,7 @@ from voiced.audio.resample import StreamResampler
 from voiced.conversation import inputs as inp
 from voiced.engines.ports import Llm, ReplyEnd, TextDelta, ToolCall, Tts
 from voiced.engines.tts.text import ClauseSplitter
+from voiced.engines.tts.voices import Voices
 from voiced.errors import EngineFailed
 from voiced.tools.toolbox import Toolbox
 
@@ -45,6 +46,7 @@ class Speaker(msgspec.Struct, frozen=True):
     llm: Llm
     tts: Tts
     toolbox: Toolbox
+    voices: Voices
     lead_ms: float
 
 
@@ -144,13 +146,14 @@ class Reply:
 
     async def _speak(self, clauses: trio.MemoryReceiveChannel[str]) -> None:
         options = self._generate.options
+        voice = self._speaker.voices.resolve(options.voice)
         span = 0
         async with clauses:
             async for clause in clauses:
                 await self._pacer.wait_below(SYNTHESIS_AHEAD_MS)
                 self._apply(inp.ReplyText(response_id=self._generate.response_id, text=clause))
                 if any(character.isalnum() for character in clause):
-                    await self._synthesise(span, clause.strip(), options.voice, options.speed)
+                    await self._synthesise(span, clause.strip(), voice, options.speed)
                 span += 1
         self._pacer.finish()
 

@@ -98,6 +98,7 @@ class EspeakEngine:
             languages=tuple(sorted(key for key in self._voices if _is_language(key))),
             sample_rates=(self._sample_rate,),
             voices=tuple(sorted(self._voices)),
+            variants=tuple(sorted(self._variants)),
         )
 
     def warm_up(self) -> None:
