@@ -93,6 +93,14 @@ class EngineFailed(EngineError):
     code = "engine_failed"
 
 
+class ToolChoiceError(EngineError):
+    """A reply had to call a tool, and the engine cannot: there is no such tool, or it cannot tell
+    the arguments. Asking again changes nothing."""
+
+    code = "tool_choice_unmet"
+    status = 400
+
+
 class EnginePreempted(EngineError):
     """A low-priority request was cancelled because conversation needed the engine."""
 

@@ -13,11 +13,13 @@ from voiced.engines.clients import EngineLlm
 from voiced.engines.llm.assistant import AssistantEngine
 from voiced.engines.ports import ReplyEnd, ToolCall, WorkCancelled
 from voiced.engines.spec import EngineSpec
-from voiced.errors import ModelError
+from voiced.errors import ModelError, ToolChoiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from voiced.engines.ports import ToolChoice
 
 TOOLS = ("get_time", "get_date", "set_timer", "cancel_timer", "timer_status", "calculate",
          "set_light")  # fmt: skip
@@ -33,10 +35,17 @@ class Request:
     patience = 1_000_000  # cancelled when asked once more than this
 
     def __init__(
-        self, messages: list[Message], tools: list[dict[str, Any]], limit: int | None
+        self,
+        messages: list[Message],
+        tools: list[dict[str, Any]],
+        limit: int | None,
+        choice: ToolChoice = "auto",
     ) -> None:
         self.params: Mapping[str, Any] = {
-            "messages": messages, "tools": tools, "max_output_tokens": limit
+            "messages": messages,
+            "tools": tools,
+            "max_output_tokens": limit,
+            "tool_choice": choice,
         }  # fmt: skip
         self.parts: list[Mapping[str, Any]] = []
 
@@ -76,9 +85,10 @@ def ask(
     messages: list[Message],
     tools: list[dict[str, Any]] = OFFERED,
     limit: int | None = None,
+    choice: ToolChoice = "auto",
 ) -> tuple[str, dict[str, Any] | None, Mapping[str, Any]]:
     """Text, tool call and end of a reply."""
-    request = Request(messages, tools, limit)
+    request = Request(messages, tools, limit, choice)
     end = engine.run(request)
     text = "".join(part.get("text", "") for part in request.parts)
     calls = [part["tool_call"] for part in request.parts if "tool_call" in part]
@@ -134,13 +144,32 @@ def test_a_sentence_becomes_a_tool_call(engine: AssistantEngine) -> None:
          "All the lights are at 30 percent."),
         # a tool that does not keep to the sentences file
         ("what time is it", "get_time", {"ok": True}, "Done."),
-        ("what time is it", "get_time", {"ok": True, "time": "noonish"}, "Done."),
+        ("what time is it", "get_time", {"ok": True, "time": "noonish"}, "noonish"),
         ("what time is it", "get_time", {"ok": False, "error": "tired"},
          "Sorry, that did not work."),
-        ("what time is it", "get_time", "no JSON", "Sorry, that did not work."),
-        ("what time is it", "get_time", [1], "Sorry, that did not work."),
+        ("what time is it", "get_time", "Nearly noon.", "Nearly noon."),
+        ("what time is it", "get_time", [1], "Done."),
+        ("what time is it", "get_time", "[1, ", "Sorry, that did not work."),
         ("what time is it", "get_time", "[" * 100_000, "Sorry, that did not work."),
-        ("what time is it", "other_tool", {"ok": True, "time": "14:05"}, "Done."),
+        ("what time is it", "other_tool", {"ok": True, "time": "14:05"}, "14:05"),
+        # a client's own function, which may answer anything
+        ("is it warm", "get_weather", {"temperature": 21.5}, "21.5"),
+        ("is it warm", "get_weather", {"temperature": 21.5, "sky": "grey"}, "Done."),
+        ("is it warm", "get_weather", {"code": 7, "message": "It is 21 degrees."},
+         "It is 21 degrees."),
+        ("is it warm", "get_weather", {"message": {"text": "no"}, "result": '{"a": 1}'}, "Done."),
+        ("is it warm", "get_weather", {"error": "There is no such place."},
+         "There is no such place."),
+        ("is it warm", "get_weather", {"error": {"code": 404}}, "Sorry, that did not work."),
+        ("is it warm", "get_weather", {"ok": False, "error": "no_arg", "message": "'x' missing"},
+         "Sorry, that did not work."),
+        ("is it warm", "get_weather", '"Yes, 21 degrees."', "Yes, 21 degrees."),
+        ("is it warm", "get_weather", "<p>Yes</p>", "Done."),
+        ("is it warm", "get_weather", "", "Done."),
+        ("is it warm", "get_weather", "true", "Done."),
+        ("is it warm", "get_weather", "false", "Sorry, that did not work."),
+        ("is it warm", "get_weather", "Yes. " * 100, ("Yes. " * 80).strip()),
+        ("is it warm", "get_weather", "yes " * 200, "yes " * 99 + "yes …"),
     ],
 )  # fmt: skip
 def test_a_result_becomes_a_reply(
@@ -166,6 +195,9 @@ def test_only_tools_that_are_offered_are_called(engine: AssistantEngine) -> None
     text, call, _ = ask(engine, [user("what time is it")], tools=OFFERED[1:])
     assert call is None
     assert text == "I understood that, but I cannot do it here."
+    needs_more = {"type": "object", "properties": {"zone": {}}, "required": ["zone"]}
+    needing = [{"name": "get_time", "parameters": needs_more}]
+    assert ask(engine, [user("what time is it")], tools=needing)[1] is None
     openai_shape = [{"type": "function", "function": OFFERED[0]}]
     assert ask(engine, [user("what time is it")], tools=openai_shape)[1] is not None
 
@@ -186,6 +218,97 @@ def test_a_reply_keeps_to_its_limit(engine: AssistantEngine) -> None:
     text, _, end = ask(engine, [user("help")], limit=3)
     assert text == "You can ask"
     assert (end["finish"], end["output_tokens"]) == ("length", 3)
+
+
+LOOK_UP = {
+    "name": "look_up",
+    "parameters": {
+        "type": "object",
+        "properties": {"query": {"type": "string"}, "most": {"type": "integer"}},
+        "required": ["query"],
+    },
+}
+LOCK = {
+    "name": "lock",
+    "parameters": {
+        "type": "object",
+        "properties": {"door": {"type": "string", "enum": ["front"]}},
+        "required": ["door"],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("choice", "tools", "said", "name", "arguments"),
+    [
+        # what was understood
+        ({"name": "set_light"}, OFFERED, "turn on the living room lamp", "set_light",
+         {"device": "living room lamp", "state": "on"}),
+        ("required", OFFERED, "what is 7 times 8", "calculate", {"expression": "7 * 8"}),
+        # the user's own words
+        ({"name": "look_up"}, [*OFFERED, LOOK_UP], "who was Ada?", "look_up",
+         {"query": "who was Ada?"}),
+        ("required", [LOOK_UP, LOCK], "who was Ada?", "look_up", {"query": "who was Ada?"}),
+        # nothing is asked for
+        ({"name": "get_time"}, OFFERED, "hm", "get_time", {}),
+    ],
+)  # fmt: skip
+def test_a_tool_that_must_be_called_is(
+    engine: AssistantEngine,
+    choice: ToolChoice,
+    tools: list[dict[str, Any]],
+    said: str,
+    name: str,
+    arguments: dict[str, Any],
+) -> None:
+    _, call, end = ask(engine, [user(said)], tools, choice=choice)
+    assert call is not None
+    assert (call["name"], json.loads(call["arguments"])) == (name, arguments)
+    assert end["finish"] == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    ("choice", "tools", "said", "why"),
+    [
+        ({"name": "fly"}, OFFERED, "fly to Rome", "There is no tool 'fly' to call."),
+        ({"name": "lock"}, [LOCK], "lock the door",
+         "The arguments of 'lock' are not to be told from what was said."),
+        ({"name": "look_up"}, [LOOK_UP], "",
+         "The arguments of 'look_up' are not to be told from what was said."),
+        ("required", OFFERED, "tell me a story", "None of the tools is plainly"),
+        ("required", [], "what time is it", "None of the tools is plainly"),
+    ],
+)  # fmt: skip
+def test_what_must_be_called_and_cannot_is_refused_plainly(
+    engine: AssistantEngine, choice: ToolChoice, tools: list[dict[str, Any]], said: str, why: str
+) -> None:
+    with pytest.raises(ToolChoiceError) as refused:
+        ask(engine, [user(said)], tools, choice=choice)
+    assert refused.value.public.startswith(why)
+
+
+def test_no_tool_is_called_where_none_is_wanted(engine: AssistantEngine) -> None:
+    text, call, _ = ask(engine, [user("what time is it")], choice="none")
+    assert (text, call) == ("I understood that, but I cannot do it here.", None)
+
+
+def test_a_result_meets_the_choice(engine: AssistantEngine) -> None:
+    """A session that insists on a call would otherwise be called for ever."""
+    messages = answered("what time is it", "get_time", {"ok": True, "time": "14:05"})
+    for choice in ("required", {"name": "get_time"}):
+        assert ask(engine, messages, choice=choice)[0] == "It is five past two."
+
+
+def test_several_results_are_said_one_after_the_other(engine: AssistantEngine) -> None:
+    messages = answered("how warm is it", "get_weather", "Rome has 20 degrees.")
+    for text in ("Oslo has 2 degrees.", "Oslo has 2 degrees."):
+        messages.append({"role": "tool", "tool_call_id": "call_2", "content": text})
+    assert ask(engine, messages)[0] == "Rome has 20 degrees. Oslo has 2 degrees."
+
+
+def test_a_call_beyond_the_limit_is_not_made_in_part(engine: AssistantEngine) -> None:
+    text, call, end = ask(engine, [user("turn on the living room lamp")], limit=2)
+    assert (text, call, end["finish"], end["output_tokens"]) == ("", None, "length", 2)
 
 
 @pytest.mark.parametrize("patience", range(8))
@@ -227,3 +350,8 @@ async def test_it_answers_from_a_process_of_its_own() -> None:
         assert json.loads(call.arguments) == {"expression": "7 * 8"}
         assert isinstance(end, ReplyEnd)
         assert end.finish == "tool_calls"
+        with pytest.raises(ToolChoiceError, match="There is no tool 'fly' to call"):
+            async with llm.reply([user("hm")], tool_choice={"name": "fly"}) as parts:
+                assert [part async for part in parts]
+        async with llm.reply([user("what time is it")], tools=OFFERED, tool_choice="none") as said:
+            assert not any([isinstance(part, ToolCall) async for part in said])

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from voiced.conversation.effects import Close
+    from voiced.engines.ports import ToolChoice
     from voiced.tools.toolbox import Toolbox
 
 CEILING_S = 100_000.0
@@ -158,6 +159,9 @@ class FakeLlm(Leaving):
         super().__init__()
         self.scripts = list(scripts) or [says("It is noon.")]
         self.asked: list[list[Mapping[str, Any]]] = []
+        self.offered: list[list[str]] = []
+        self.chosen: list[ToolChoice] = []
+        self.limits: list[int | None] = []
 
     @asynccontextmanager
     async def reply(
@@ -165,10 +169,14 @@ class FakeLlm(Leaving):
         messages: Sequence[Mapping[str, Any]],
         *,
         tools: Sequence[Mapping[str, Any]] = (),
+        tool_choice: ToolChoice = "auto",
         max_output_tokens: int | None = None,
         priority: Priority = Priority.CONVERSATION,
     ) -> AsyncIterator[AsyncIterator[ReplyPart]]:
         self.asked.append(list(messages))
+        self.offered.append([str(tool["name"]) for tool in tools])
+        self.chosen.append(tool_choice)
+        self.limits.append(max_output_tokens)
         script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
         async with self.entered():
             yield Script(script)

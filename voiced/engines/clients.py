@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from voiced.engines.call import Call, Part
     from voiced.engines.host import EngineHost
+    from voiced.engines.ports import ToolChoice
 
 _StructT = TypeVar("_StructT")
 
@@ -108,15 +109,18 @@ class EngineLlm:
         messages: Sequence[Mapping[str, Any]],
         *,
         tools: Sequence[Mapping[str, Any]] = (),
+        tool_choice: ToolChoice = "auto",
         max_output_tokens: int | None = None,
         priority: Priority = Priority.CONVERSATION,
     ) -> AsyncIterator[AsyncIterator[ReplyPart]]:
         """See `Llm.reply`. Text that waits for its reader is joined: see `JOINED_CHARS`."""
-        params = {
+        params: dict[str, Any] = {
             "messages": list(messages),
             "tools": list(tools),
             "max_output_tokens": max_output_tokens,
         }
+        if tool_choice != "auto":
+            params["tool_choice"] = tool_choice
         async with self._host.request(
             "reply", params, priority, requeue=True, merge=join_text
         ) as call:

@@ -24,6 +24,7 @@ from voiced.errors import (
     EnginePreempted,
     EngineUnavailable,
     ModelError,
+    ToolChoiceError,
     VoicedError,
 )
 
@@ -38,7 +39,8 @@ MAX_AUDIO_BYTES = int(MAX_AUDIO_S * SPEECH_HZ * SAMPLE_BYTES)
 _AUDIO_FRAME_BYTES = 128 * 1024
 
 _ERRORS: dict[str, type[VoicedError]] = {
-    error.code: error for error in (AudioError, EngineFailed, EngineUnavailable, ModelError)
+    error.code: error
+    for error in (AudioError, EngineFailed, EngineUnavailable, ModelError, ToolChoiceError)
 }
 
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 Kind = Literal["stt", "llm", "tts", "vad"]
 
 
+ToolChoice = Literal["auto", "none", "required"] | Mapping[str, str]
+"""Whether a reply may call tools, may not, must call one, or must call `{"name": …}`."""
+
+
 class Priority(IntEnum):
     """Order of service; a lower number goes first and may displace a higher one."""
 
@@ -101,9 +105,11 @@ class ChildEngine(Protocol):
             parts `{"text"}` (the whole partial so far); result `{"text", "confidence",
             "duration_s"}` and, where known, `segments`, `avg_logprob`, `no_speech_prob`.
         reply: params `messages` (OpenAI chat shape), `tools` (name, description, parameters),
-            `max_output_tokens` or None; parts `{"text"}` (a delta) or `{"tool_call": {"call_id",
-            "name", "arguments"}}` (arguments is JSON text); result `{"finish": "stop" |
-            "tool_calls" | "length", "input_tokens", "output_tokens"}`.
+            `max_output_tokens` or None, and, unless it is "auto", `tool_choice` (`ToolChoice`;
+            an engine that cannot do as it says raises `ToolChoiceError`); parts `{"text"}` (a
+            delta) or `{"tool_call": {"call_id", "name", "arguments"}}` (arguments is JSON text);
+            result `{"finish": "stop" | "tool_calls" | "length", "input_tokens",
+            "output_tokens"}`.
         speak: params `text`, `voice`, `speed`; parts `{"pcm", "sample_rate"}` (PCM16 mono);
             result `{"duration_s"}`.
         """
@@ -196,10 +202,15 @@ class Llm(Protocol):
         messages: Sequence[Mapping[str, Any]],
         *,
         tools: Sequence[Mapping[str, Any]] = (),
+        tool_choice: ToolChoice = "auto",
         max_output_tokens: int | None = None,
         priority: Priority = Priority.CONVERSATION,
     ) -> AbstractAsyncContextManager[AsyncIterator[ReplyPart]]:
-        """Stream a reply that ends with one `ReplyEnd`; leaving the context cancels it."""
+        """Stream a reply that ends with one `ReplyEnd`; leaving the context cancels it.
+
+        `tools` have `name`, `description` and `parameters`, a JSON schema. Tokens of an engine
+        without a tokenizer are words, split at white space.
+        """
         ...
 
 

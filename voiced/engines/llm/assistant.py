@@ -10,8 +10,10 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from voiced.assistant.choice import Offer
 from voiced.assistant.files import assistant_files
 from voiced.assistant.replies import ReplyError
+from voiced.assistant.results import Unreadable, obvious_text, parse_result, succeeded
 from voiced.assistant.sentences import load_sentences
 from voiced.assistant.understanding import Understander
 from voiced.engines.ports import EngineInfo
@@ -61,46 +63,48 @@ class AssistantEngine:
     def run(self, work: Work) -> Mapping[str, Any]:
         """Answer `reply` requests, as `ChildEngine.run` describes them.
 
-        A cancel is noticed between messages, and between reading and answering; the answer
-        itself takes milliseconds, whatever the last message is.
+        A choice of tool is met by the call whose result is the last message: that is phrased. A
+        cancel is noticed between messages, and between reading and answering; the answer itself
+        takes milliseconds, whatever the last message is.
         """
         messages: Sequence[Mapping[str, Any]] = work.params.get("messages") or ()
-        offered = {_tool_name(tool) for tool in work.params.get("tools") or ()}
+        offer = Offer(work.params.get("tools") or (), work.params.get("tool_choice", "auto"))
         read = 0
         for message in messages:
             work.raise_if_cancelled()
             read += len(_text(message).split())
         work.raise_if_cancelled()
-        answer = self._answer(messages, offered)
+        answer = self._answer(messages, offer)
         work.raise_if_cancelled()
-        if isinstance(answer, dict):
-            work.emit({"tool_call": answer})
-            written = 1 + len(answer["arguments"].split())
-            return {"finish": "tool_calls", "input_tokens": read, "output_tokens": written}
-        words = answer.split()
         limit = work.params.get("max_output_tokens")
         finish = "stop"
-        if limit is not None and len(words) > limit:
-            answer, finish = " ".join(words[:limit]), "length"
-        if answer:
-            work.emit({"text": answer})
-        written = len(answer.split())
+        if isinstance(answer, dict):
+            finish, written = "tool_calls", 1 + len(answer["arguments"].split())
+            if limit is None or written <= limit:
+                work.emit({"tool_call": answer})
+            else:  # part of a call is none
+                finish, written = "length", limit
+        else:
+            words = answer.split()
+            if limit is not None and len(words) > limit:
+                answer, finish = " ".join(words[:limit]), "length"
+            if answer:
+                work.emit({"text": answer})
+            written = len(answer.split())
         return {"finish": finish, "input_tokens": read, "output_tokens": written}
 
-    def _answer(
-        self, messages: Sequence[Mapping[str, Any]], offered: set[str]
-    ) -> str | dict[str, str]:
-        """The text to say, or the tool call to make."""
+    def _answer(self, messages: Sequence[Mapping[str, Any]], offer: Offer) -> str | dict[str, str]:
+        """The text to say, or the tool call to make. Raises `ToolChoiceError`."""
         role = messages[-1].get("role") if messages else None
-        if role == "user":
-            return self._to_user(messages, offered)
         if role == "tool":
-            return self._to_tool(messages)
+            return self._to_tools(messages)
+        if offer.must_call:
+            return self._forced(messages, offer)
+        if role == "user":
+            return self._to_user(messages, offer)
         return self._general("ready")
 
-    def _to_user(
-        self, messages: Sequence[Mapping[str, Any]], offered: set[str]
-    ) -> str | dict[str, str]:
+    def _to_user(self, messages: Sequence[Mapping[str, Any]], offer: Offer) -> str | dict[str, str]:
         text = _text(messages[-1])
         if not any(character.isalnum() for character in text):
             return self._general("not_heard")
@@ -108,45 +112,64 @@ class AssistantEngine:
         if meaning is None:
             return self._general("not_understood")
         if meaning.intent.tool:
-            if meaning.intent.tool not in offered:
+            arguments = offer.arguments(meaning.intent.tool, meaning.slots)
+            if arguments is None:
                 return self._general("not_offered")
-            return {
-                "call_id": f"call_{os.urandom(8).hex()}",
-                "name": meaning.intent.tool,
-                "arguments": json.dumps(meaning.slots),
-            }
+            return _call(meaning.intent.tool, arguments)
         if meaning.intent.action == "repeat":
             said = (_text(m).strip() for m in reversed(messages) if m.get("role") == "assistant")
             last = next((text for text in said if text), "")
             if last:
                 return last
-        return self._filled(meaning.intent, "ok", meaning.slots, "done")
+        return self._filled(meaning.intent, "ok", meaning.slots) or self._general("done")
+
+    def _forced(self, messages: Sequence[Mapping[str, Any]], offer: Offer) -> dict[str, str]:
+        """The call that the request insists on, for what the user said last."""
+        words = _question(messages)
+        meaning = self.understand(words)
+        tool = "" if meaning is None else meaning.intent.tool
+        slots = {} if meaning is None else meaning.slots
+        if isinstance(offer.choice, str):  # "required"
+            arguments = offer.arguments(tool, slots)
+            return _call(*offer.any_forced(words) if arguments is None else (tool, arguments))
+        name = str(offer.choice.get("name", ""))
+        return _call(name, offer.forced(name, slots if tool == name else None, words))
+
+    def _to_tools(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        """The results at the end of the conversation, each once, in words."""
+        said: list[str] = []
+        for index in range(len(messages) - 1, -1, -1):
+            if messages[index].get("role") != "tool":
+                break
+            reply = self._to_tool(messages[: index + 1])
+            if reply not in said:
+                said.insert(0, reply)
+        return " ".join(said)
 
     def _to_tool(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        result = _result(_text(messages[-1]))
-        ok = bool(result.get("ok", "error" not in result))
-        outcome = str(result.get("status") or "ok") if ok else str(result.get("error"))
-        otherwise = "done" if ok else "failed"
-        question: Mapping[str, Any] = next(
-            (m for m in reversed(messages) if m.get("role") == "user"), {}
-        )
-        meaning = self.understand(_text(question))
-        if meaning is None or meaning.intent.tool != _called_tool(messages):
-            return self._general(otherwise)
-        if ok and outcome not in meaning.intent.replies:
-            outcome = "ok"
-        return self._filled(meaning.intent, outcome, {**result, **meaning.slots}, otherwise)
-
-    def _filled(
-        self, intent: Intent, outcome: str, values: Mapping[str, Any], otherwise: str
-    ) -> str:
-        reply = intent.replies.get(outcome)
-        if reply is None:
-            return self._general(otherwise)
+        """The last message, a result, as the sentences file says it; else by what it holds."""
         try:
-            return reply.fill(values)
+            result = parse_result(_text(messages[-1]))
+        except Unreadable:
+            return self._general("failed")
+        ok = succeeded(result)
+        meaning = self.understand(_question(messages))
+        reply = ""
+        if isinstance(result, dict) and meaning is not None:
+            outcome = str(result.get("status") or "ok") if ok else str(result.get("error"))
+            if ok and outcome not in meaning.intent.replies:
+                outcome = "ok"
+            if meaning.intent.tool == _called_tool(messages):
+                reply = self._filled(meaning.intent, outcome, {**result, **meaning.slots})
+        return reply or obvious_text(result) or self._general("done" if ok else "failed")
+
+    def _filled(self, intent: Intent, outcome: str, values: Mapping[str, Any]) -> str:
+        """The reply for that outcome; "" where the file has none, or it does not fit the values."""
+        reply = intent.replies.get(outcome)
+        try:
+            return "" if reply is None else reply.fill(values)
         except ReplyError:  # a tool that answers less than the file says of it
-            return self._general(otherwise)
+            return ""
 
     def _general(self, name: str) -> str:
         assert self._sentences is not None, "load comes first"
@@ -162,8 +185,17 @@ def _text(message: Mapping[str, Any]) -> str:
     return " ".join(text for text in parts if isinstance(text, str))
 
 
-def _tool_name(tool: Mapping[str, Any]) -> str:
-    return str(tool.get("name") or tool.get("function", {}).get("name", ""))
+def _question(messages: Sequence[Mapping[str, Any]]) -> str:
+    """What the user said last."""
+    return next((_text(m) for m in reversed(messages) if m.get("role") == "user"), "")
+
+
+def _call(name: str, arguments: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "call_id": f"call_{os.urandom(8).hex()}",
+        "name": name,
+        "arguments": json.dumps(arguments),
+    }
 
 
 def _called_tool(messages: Sequence[Mapping[str, Any]]) -> str:
@@ -174,13 +206,3 @@ def _called_tool(messages: Sequence[Mapping[str, Any]]) -> str:
             if call.get("id") == call_id:
                 return str(call.get("function", {}).get("name", ""))
     return ""
-
-
-def _result(text: str) -> dict[str, Any]:
-    try:
-        result = json.loads(text)
-    except (ValueError, RecursionError):  # a client's own tool may answer anything
-        result = None
-    if isinstance(result, dict):
-        return result
-    return {"ok": False, "error": "failed"}
