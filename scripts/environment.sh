@@ -145,6 +145,31 @@ install() {
     rm -f -- "$venv/.voiced-installing"
 }
 
+# The vendors' clients for Node.js that tests/clients runs, exactly those of package-lock.json.
+# Without them their tests are skipped, and say so; VOICED_REQUIRE_CLIENTS=1 (CI) fails instead.
+prepare_node_clients() {
+    local folder=$root/tests/clients lock stamp why=
+    if ! stamp=$(node --version 2>/dev/null && sha256sum <"$folder/package-lock.json"); then
+        why="Node.js is not installed"
+    elif [[ -r $folder/node_modules/.voiced && $(<"$folder/node_modules/.voiced") == "$stamp" ]]; then
+        return
+    else
+        exec {lock}<"$folder"
+        ! type -P flock >/dev/null || flock "$lock"
+        say "voiced: installing the clients of tests/clients/package-lock.json (this once)"
+        # Nothing that a package would like to run at its installation is needed.
+        if (cd -- "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2); then
+            printf '%s\n' "$stamp" >"$folder/node_modules/.voiced"
+        else
+            why="npm ci failed in tests/clients"
+        fi
+        exec {lock}<&-
+    fi
+    [[ -n $why ]] || return 0
+    [[ ${VOICED_REQUIRE_CLIENTS:-} != 1 ]] || die "voiced: VOICED_REQUIRE_CLIENTS=1, and $why"
+    say "voiced: $why; the tests that need clients for Node.js are skipped"
+}
+
 right_python() { [[ -z ${VOICED_PYTHON:-} ]] || usable; }
 
 prepare_environment() {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -90,6 +91,14 @@ def test_requirements_are_hashed_and_name_no_index(name: str) -> None:
     entries = re.split(r"\n(?=\S)", text.strip())
     assert all("--hash=sha256:" in entry for entry in entries)
     assert not re.search(r"https?://|--(extra-)?index-url|--find-links|file:", text)
+
+
+def test_the_clients_for_node_are_hashed_and_name_no_address() -> None:
+    lock = json.loads((ROOT / "tests/clients/package-lock.json").read_text("utf-8"))
+    packages = [entry for path, entry in lock["packages"].items() if path]
+    assert packages
+    assert all(entry["integrity"].startswith("sha512-") for entry in packages)
+    assert not any("resolved" in entry for entry in packages)
 
 
 def test_tests_run_on_the_versions_that_the_daemon_runs_on() -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
+from tests.clients.oracles import judge_event
 from voiced.conversation import inputs as inp
 from voiced.conversation.checks import violations
 from voiced.conversation.config import Audio, AudioIn, ServerVad, SessionConfig, Transcription
@@ -51,7 +50,7 @@ class Talk:
     def _keep(self) -> None:
         for effect in self.effects:
             if isinstance(effect, Emit):
-                self.events.append(msgspec.json.decode(msgspec.json.encode(effect.event)))
+                self.events.append(judge_event(effect.event))
             elif isinstance(effect, Generate):
                 self.generated.append(effect)
 

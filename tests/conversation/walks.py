@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import hypothesis.strategies as st
-import msgspec
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -14,6 +13,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests.clients.oracles import judge_event
 from tests.conversation.observer import Observer
 from voiced.conversation import inputs as inp
 from voiced.conversation.checks import violations
@@ -97,7 +97,7 @@ class Walk(RuleBasedStateMachine):
         assert step(before, event) == (self.state, self.effects), "the step is not pure"
         for effect in self.effects:
             if isinstance(effect, Emit):
-                msgspec.json.encode(effect.event)
+                judge_event(effect.event)
         self.observer.watch(event, self.effects)
         assert violations(before, self.state, self.effects) == []
 

@@ -15,6 +15,7 @@ import trio
 import trio.testing
 from msgspec import structs
 
+from tests.clients.oracles import judge
 from voiced.audio.pcm import SPEECH_HZ, WIRE_HZ, bytes_for_ms
 from voiced.engines.ports import (
     EngineInfo,
@@ -304,7 +305,7 @@ class Talk:
         if not isinstance(frame, str):
             self.closed = frame
             raise AssertionError(f"closed: {frame}")
-        event: dict[str, Any] = json.loads(frame)
+        event = judge(frame)
         self.events.append(event)
         return event
 

@@ -18,6 +18,7 @@ import psutil
 import trio
 from trio_websocket import CloseReason, ConnectionClosed, wrap_client_stream
 
+from tests.clients.oracles import judge
 from voiced.audio.pcm import WIRE_HZ, bytes_for_ms, duration_ms
 
 if TYPE_CHECKING:
@@ -192,10 +193,10 @@ class Client:
         return finished
 
     async def next(self) -> dict[str, Any]:
-        """The next event (check V: a text frame, one JSON object, a type, an id of its own)."""
+        """The next event (check V: a text frame, good for both oracles, with an id of its own)."""
         frame = await self.websocket.get_message()
         assert isinstance(frame, str)
-        event: dict[str, Any] = json.loads(frame)
+        event = judge(frame)
         assert isinstance(event["type"], str)
         assert event["event_id"] not in self._ids
         self._ids.add(event["event_id"])
