@@ -47,8 +47,8 @@ from voiced.turns.silero import SileroVad
 from voiced.web.app import build_app
 from voiced.web.auth import require_token
 from voiced.web.door import Door, open_door
+from voiced.web.ports import Ports, open_ports, serve_reload
 from voiced.web.services import Services
-from voiced.web.streams import open_listeners
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -85,6 +85,7 @@ class App(msgspec.Struct, frozen=True):
     hub: SessionHub
     door: Door
     status: Status
+    ports: Ports
 
 
 @asynccontextmanager
@@ -98,36 +99,28 @@ async def open_app(settings: Settings, notifier: Notifier) -> AsyncIterator[App]
     require_token(settings, (settings.server.host,))
     hearts = Hearts()
     lag = LagMeter()
-    listeners = await open_listeners(
-        settings.server.host,
-        settings.server.port,
-        send_timeout_s=settings.limits.send_timeout_s,
-    )
-    try:
+    async with (
+        open_ports(settings) as ports,
+        open_engines(settings, hearts) as engines,
+        open_tools(settings, state) as (toolbox, timers),
+        open_sessions(settings, engines, toolbox, timers, hearts) as hub,
+    ):
+        timers.announce = hub.announce
+        status = Status(settings, engines.hosts, hub, lag, hearts)
+        services = Services(
+            settings=settings,
+            stt=engines.stt,
+            llm=engines.llm,
+            tts=engines.tts,
+            toolbox=toolbox,
+            hosts=engines.hosts,
+            began=int(time.time()),
+        )
         async with (
-            open_engines(settings, hearts) as engines,
-            open_tools(settings, state) as (toolbox, timers),
-            open_sessions(settings, engines, toolbox, timers, hearts) as hub,
+            open_web(settings, ports, hub, status, services, hearts) as door,
+            open_supervision(notifier, hearts, lag, status),
         ):
-            timers.announce = hub.announce
-            status = Status(settings, engines.hosts, hub, lag, hearts)
-            services = Services(
-                settings=settings,
-                stt=engines.stt,
-                llm=engines.llm,
-                tts=engines.tts,
-                toolbox=toolbox,
-                hosts=engines.hosts,
-                began=int(time.time()),
-            )
-            async with (
-                open_web(settings, listeners, hub, status, services, hearts) as door,
-                open_supervision(notifier, hearts, lag, status),
-            ):
-                yield App(settings, engines, hub, door, status)
-    finally:
-        for listener in listeners:
-            listener.socket.close()
+            yield App(settings, engines, hub, door, status, ports)
 
 
 def prepare_state(settings: Settings) -> Path:
@@ -214,7 +207,7 @@ async def open_sessions(
 @asynccontextmanager
 async def open_web(
     settings: Settings,
-    listeners: list[trio.SocketListener],
+    ports: Ports,
     hub: SessionHub,
     status: Status,
     services: Services,
@@ -232,7 +225,13 @@ async def open_web(
         )
 
     async with open_door(
-        listeners, settings, app=build_app(status, services), handler=converse, hearts=hearts
+        ports.plain,
+        settings,
+        app=build_app(status, services),
+        handler=converse,
+        hearts=hearts,
+        secure=ports.secure,
+        certificate=ports.certificate,
     ) as door:
         status.door = door
         yield door
@@ -258,18 +257,23 @@ async def run_daemon(
 ) -> None:
     """Run until SIGTERM or SIGINT, then drain and return; a second signal cuts the drain short.
 
-    A signal before the daemon is ready ends it at once: there is nothing to drain.
+    A signal before the daemon is ready ends it at once: there is nothing to drain. SIGHUP has the
+    certificate read again; at a terminal it means that the terminal has gone, and is a stop.
     `announce` is told, once, in words for a person, that the daemon is ready and where.
     """
     notifier = Notifier()
     ready, stop = trio.Event(), trio.Event()
+    at_terminal = os.isatty(0)
+    ends = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if at_terminal else [])]
     try:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with trio.open_signal_receiver(*ends) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(watch_signals, signals, ready, stop, nursery.cancel_scope)
                 notifier.extend_timeout(START_S)
                 notifier.status("loading engines")
                 async with open_app(settings, notifier) as app:
+                    if not at_terminal:
+                        await nursery.start(serve_reload, app.ports)
                     settle()
                     ready.set()
                     urls = app.status.urls()

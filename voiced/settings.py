@@ -31,8 +31,15 @@ class Server(Section, frozen=True):
 
     host: str = "127.0.0.1"
     port: Port = 8080
+    tls_port: Port = 8443
+    tls_cert: str = ""
+    tls_key: str = ""
     hostnames: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    handshake_timeout_s: Annotated[
+        Seconds,
+        limit("seconds", "a TLS handshake that is not complete by then ends the connection"),
+    ] = 5.0
     head_timeout_s: Annotated[
         Seconds,
         limit(

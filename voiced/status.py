@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from voiced import __version__
+from voiced.client.address import REALTIME_PATH, bracketed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,12 +57,12 @@ class Status:
 
     def urls(self) -> list[str]:
         """Where clients connect."""
-        addresses = self.door.addresses if self.door is not None else ()
+        if self.door is None:
+            return []
+        places = [("ws", *address) for address in self.door.addresses]
+        places += [("wss", *address) for address in self.door.secure_addresses]
         return [
-            f"ws://[{host}]:{port}/v1/realtime"
-            if ":" in host
-            else f"ws://{host}:{port}/v1/realtime"
-            for host, port in addresses
+            f"{scheme}://{bracketed(host)}:{port}{REALTIME_PATH}" for scheme, host, port in places
         ]
 
     def health(self) -> Mapping[str, Any]:

@@ -170,7 +170,7 @@ async def test_server_that_is_none_is_told_from_one_that_is_slow(
 
 async def test_server_without_tls_is_said_to_have_none() -> None:
     async with serve_tcp(answer_nonsense) as url:
-        with pytest.raises(ClientError, match="no TLS connection"):
+        with pytest.raises(ClientError, match="does not speak TLS"):
             async with open_client(url.replace("ws:", "wss:")):
                 pass
 

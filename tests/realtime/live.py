@@ -8,9 +8,16 @@ import os
 import selectors
 import signal
 import socket
+import ssl
 import subprocess
 import sys
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -18,6 +25,7 @@ import psutil
 import trio
 from trio_websocket import CloseReason, ConnectionClosed, wrap_client_stream
 
+from tests.certificates import Certified, certify
 from tests.clients.oracles import judge
 from voiced.audio.pcm import WIRE_HZ, bytes_for_ms, duration_ms
 
@@ -41,8 +49,15 @@ STUBS = {
 class Daemon:
     """A running `voiced serve`. Made by `start_daemon` or `daemon`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path, notify: socket.socket) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        log: Path,
+        notify: socket.socket,
+        certified: Certified | None = None,
+    ) -> None:
         self.process = process
+        self.certified = certified
         self._log = log
         self._notify = notify
 
@@ -61,12 +76,32 @@ class Daemon:
 
     @property
     def port(self) -> int:
+        return self._port("ws")
+
+    @property
+    def secure_port(self) -> int:
+        """The port of TLS, where the daemon was started with it."""
+        return self._port("wss")
+
+    def _port(self, scheme: str) -> int:
         (ready,) = (line for line in self.log if line["event"] == "ready")
-        return int(ready["urls"][0].rsplit(":", 1)[1].partition("/")[0])
+        (url,) = (url for url in map(urlsplit, ready["urls"]) if url.scheme == scheme)
+        assert url.port is not None
+        return url.port
 
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/v1/realtime"
+
+    @property
+    def secure_url(self) -> str:
+        return f"wss://127.0.0.1:{self.secure_port}/v1/realtime"
+
+    @property
+    def ca(self) -> Path:
+        """A PEM file with the authority to trust: for SSL_CERT_FILE, NODE_EXTRA_CA_CERTS, --ca."""
+        assert self.certified is not None
+        return self.certified.ca
 
     def told(self, word: str) -> None:
         """Wait until systemd would have been told a message with `word` in it."""
@@ -100,8 +135,14 @@ class Daemon:
         return self.process.wait(CEILING_S)
 
 
-def start_daemon(folder: Path, **environ: str) -> Daemon:
-    """Start `voiced serve` on stub engines and do not wait for anything."""
+def start_daemon(folder: Path, certified: Certified | None = None, /, **environ: str) -> Daemon:
+    """Start `voiced serve` on stub engines and do not wait for anything.
+
+    With `certified` it opens the TLS port too.
+    """
+    if certified is not None:
+        tls = {"tls_port": "0", **certified.settings}
+        environ = {**{f"VOICED_SERVER__{k.upper()}": v for k, v in tls.items()}, **environ}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VOICED_")}
     notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     # Abstract, since a path under the test's folder may be too long for a socket.
@@ -122,7 +163,7 @@ def start_daemon(folder: Path, **environ: str) -> Daemon:
                 **environ,
             },
         )
-    return Daemon(process, log, notify)
+    return Daemon(process, log, notify, certified)
 
 
 def end_daemon(daemon: Daemon) -> None:
@@ -139,14 +180,19 @@ def end_daemon(daemon: Daemon) -> None:
 
 
 @contextmanager
-def daemon(folder: Path, **environ: str) -> Iterator[Daemon]:
+def daemon(folder: Path, certified: Certified | None = None, /, **environ: str) -> Iterator[Daemon]:
     """A daemon that is ready; stopped at the end."""
-    running = start_daemon(folder, **environ)
+    running = start_daemon(folder, certified, **environ)
     try:
         running.told("READY=1")
         yield running
     finally:
         end_daemon(running)
+
+
+def secure_daemon(folder: Path, **environ: str) -> AbstractContextManager[Daemon]:
+    """A daemon with TLS for `localhost` and `127.0.0.1` too; see `secure_url` and `ca`."""
+    return daemon(folder, certify(folder / "tls"), **environ)
 
 
 class Client:
@@ -253,10 +299,14 @@ class Client:
 
 @asynccontextmanager
 async def connected(
-    url: str, *, headers: Mapping[str, str] | None = None, protocols: tuple[str, ...] = ()
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    protocols: tuple[str, ...] = (),
+    ca: Path | None = None,
 ) -> AsyncIterator[Client]:
-    """A client that has been greeted."""
-    async with open_socket(url, headers=headers, protocols=protocols) as websocket:
+    """A client that has been greeted; `ca` is for `wss`."""
+    async with open_socket(url, headers=headers, protocols=protocols, ca=ca) as websocket:
         client = Client(websocket)
         assert (await client.next())["type"] == "session.created"
         yield client
@@ -264,23 +314,22 @@ async def connected(
 
 @asynccontextmanager
 async def open_socket(
-    url: str, *, headers: Mapping[str, str] | None = None, protocols: tuple[str, ...] = ()
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    protocols: tuple[str, ...] = (),
+    ca: Path | None = None,
 ) -> AsyncIterator[WebSocketConnection]:
     """A WebSocket with nothing read of it, under the ceiling.
 
     trio-websocket's own `open_websocket` leaves the socket open where the server closed first.
     """
-    parts = urlsplit(url)
-    assert parts.hostname is not None
-    assert parts.port is not None
     with trio.fail_after(CEILING_S):
-        async with (
-            await trio.open_tcp_stream(parts.hostname, parts.port) as stream,
-            trio.open_nursery() as nursery,
-        ):
+        async with await open_stream(url, ca) as stream, trio.open_nursery() as nursery:
+            parts = urlsplit(url)
             websocket = await wrap_client_stream(
                 nursery,
-                stream,
+                stream,  # type: ignore[arg-type]  # any trio.abc.Stream does
                 parts.netloc,
                 f"{parts.path}?{parts.query}",
                 subprotocols=protocols,
@@ -294,6 +343,19 @@ async def open_socket(
                 with trio.move_on_after(1, shield=True):
                     await websocket.aclose()
                 nursery.cancel_scope.cancel(reason="the client is done")
+
+
+async def open_stream(url: str, ca: Path | None = None) -> trio.abc.Stream:
+    """A connection to where `url` points, with TLS for `wss`."""
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    if parts.scheme != "wss":
+        return await trio.open_tcp_stream(parts.hostname, parts.port)
+    context = ssl.create_default_context(cafile=ca)
+    return await trio.open_ssl_over_tcp_stream(
+        parts.hostname, parts.port, ssl_context=context, https_compatible=True
+    )
 
 
 def make_speech(folder: Path, text: str = "turn on the living room lamp") -> bytes:

@@ -18,10 +18,12 @@ from voiced.web.services import Services
 from voiced.web.streams import open_listeners, peer_address
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from voiced.tools.toolbox import Toolbox
     from voiced.web.gate import Application
+    from voiced.web.tls import HasContext
     from voiced.web.websocket import Upgrade
 
 CEILING_S = 10.0  # far beyond what anything here takes; ends a test that hangs
@@ -85,10 +87,15 @@ async def running(
     handler: Callable[[WebSocketConnection, Upgrade], Awaitable[None]] = echo,
     app: Application | None = None,
     remote: str | None = None,
+    certificate: HasContext | None = None,
 ) -> AsyncIterator[tuple[Door, int]]:
-    """Open a door; yields it and its port. `remote` is the address that all peers seem to have."""
+    """Open a door; yields it and its port: that of TLS where there is a certificate.
+
+    `remote` is the address that all peers seem to have.
+    """
     settings = settings or make_settings()
     listeners = await open_listeners("127.0.0.1", 0, send_timeout_s=5.0)
+    secure = await open_listeners("127.0.0.1", 0, send_timeout_s=5.0) if certificate else []
     peer = peer_address if remote is None else (lambda _: remote)
     with trio.fail_after(CEILING_S):
         async with open_door(
@@ -97,15 +104,36 @@ async def running(
             app=app or make_app(Status(settings)),
             handler=handler,
             peer=peer,
+            secure=secure,
+            certificate=certificate,
         ) as door:
-            yield door, door.addresses[0][1]
+            yield door, (door.secure_addresses or door.addresses)[0][1]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until it holds; the ceiling ends a test where it never does."""
+    while not condition():  # noqa: ASYNC110  # what is waited for has no event to tell of it
+        await trio.sleep(0.01)
 
 
 async def connect(port: int) -> trio.SocketStream:
     return await trio.open_tcp_stream("127.0.0.1", port)
 
 
-async def read_all(stream: trio.SocketStream) -> bytes:
+async def connect_tls(
+    port: int, trusted: ssl.SSLContext, name: str = "localhost"
+) -> trio.SSLStream[trio.SocketStream]:
+    """Connect with TLS, in the strict sense: an end without close_notify is an error."""
+    stream = trio.SSLStream(await connect(port), trusted, server_hostname=name)
+    try:
+        await stream.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return stream
+
+
+async def read_all(stream: trio.abc.ReceiveStream) -> bytes:
     """Return what comes until the server closes."""
     data = bytearray()
     while chunk := await stream.receive_some():
@@ -113,9 +141,13 @@ async def read_all(stream: trio.SocketStream) -> bytes:
     return bytes(data)
 
 
-async def ask(port: int, request: bytes) -> bytes:
-    """Send `request` on a new connection and return all that comes until the server closes."""
-    async with await connect(port) as stream:
+async def ask(port: int, request: bytes, trusted: ssl.SSLContext | None = None) -> bytes:
+    """Send `request` on a new connection and return all that comes until the server closes.
+
+    With TLS where there are authorities to trust.
+    """
+    opened = connect(port) if trusted is None else connect_tls(port, trusted)
+    async with await opened as stream:
         await stream.send_all(request)
         return await read_all(stream)
 
@@ -147,7 +179,7 @@ def error_of(response: bytes) -> Any:  # noqa: ANN401  # whatever JSON holds
     return json.loads(response.partition(b"\r\n\r\n")[2])["error"]
 
 
-async def read_response(stream: trio.SocketStream) -> bytes:
+async def read_response(stream: trio.abc.ReceiveStream) -> bytes:
     """Read one response with a Content-Length, and not a byte more."""
     data = b""
     while b"\r\n\r\n" not in data:
@@ -166,12 +198,19 @@ async def websocket(
     *,
     protocols: tuple[str, ...] = (),
     headers: Mapping[str, str] | None = None,
+    trusted: ssl.SSLContext | None = None,
 ) -> AsyncIterator[WebSocketConnection]:
     """Connect a client. `open_websocket` would leave the socket open after the server's Close."""
     fields = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-    async with await connect(port) as stream, trio.open_nursery() as nursery:
+    opened = connect(port) if trusted is None else connect_tls(port, trusted)
+    async with await opened as stream, trio.open_nursery() as nursery:
         client = await wrap_client_stream(
-            nursery, stream, "localhost", path, subprotocols=protocols, extra_headers=fields
+            nursery,
+            stream,
+            "localhost",
+            path,
+            subprotocols=protocols,
+            extra_headers=fields,
         )
         yield client
         await client.aclose()

@@ -159,7 +159,7 @@ async def _watched(
 ) -> TurnRecorder:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_show, speech_s, advance)
-        turn = await exchange(target.url, target.token, said)
+        turn = await exchange(target.url, target.token, said, target.ca)
         nursery.cancel_scope.cancel(reason="the turn is over")
     return turn
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,16 +15,23 @@ if TYPE_CHECKING:
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A daemon's URL, and the token to present to it."""
+    """A daemon's URL, the token to present to it, and whom to trust with TLS (None: the system)."""
 
     url: str
     token: str
+    ca: Path | None
 
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--url` and `--config`."""
+    """Add `--url`, `--ca` and `--config`."""
     parser.add_argument(
         "--url", metavar="URL", help="the daemon (default: the one of the settings, on this box)"
+    )
+    parser.add_argument(
+        "--ca",
+        type=Path,
+        metavar="FILE",
+        help="for a wss:// URL: a PEM file with the certificate authority to trust",
     )
     add_config_option(parser)
 
@@ -38,4 +46,4 @@ def find_target(args: argparse.Namespace) -> Target:
     settings = load_settings(args.config)
     url = args.url or server_url(settings.server)
     parse_address(url)
-    return Target(url, settings.auth.token)
+    return Target(url, settings.auth.token, args.ca)

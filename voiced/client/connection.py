@@ -24,6 +24,7 @@ from voiced.errors import ClientError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
+    from pathlib import Path
 
     from trio_websocket import CloseReason, WebSocketConnection
 
@@ -165,11 +166,12 @@ def refusal(event: Mapping[str, Any]) -> ClientError:
 
 @asynccontextmanager
 async def open_client(
-    url: str, token: str = "", *, connect_s: float = CONNECT_S
+    url: str, token: str = "", *, ca: Path | None = None, connect_s: float = CONNECT_S
 ) -> AsyncGenerator[RealtimeClient, None]:
     """Connect to the Realtime server at `url` and wait for its `session.created`.
 
-    `token` is sent as bearer credential. Raises `ClientError` where nothing listens, the
+    `token` is sent as bearer credential; `ca` is a PEM file of the authorities to trust with
+    `wss`, in place of the system's. Raises `ClientError` where nothing listens, the
     server refuses or does not speak Realtime, or does not greet within `connect_s` seconds;
     `UsageError` where `url` is none. Leaving the context closes the connection, waiting at most
     2 s for the server's answer; an exception of the body comes out as it was raised.
@@ -179,7 +181,7 @@ async def open_client(
     try:
         async with trio.open_nursery() as nursery:
             try:
-                async with open_stream(address, connect_s) as stream:
+                async with open_stream(address, connect_s, ca) as stream:
                     client = await _greet(nursery, stream, address, token, connect_s)
                     async with client.closing():
                         yield client

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import trio
 from trio_websocket import ConnectionRejected, wrap_client_stream
 
-from voiced.errors import ClientError
+from voiced.errors import ClientError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from pathlib import Path
 
     from trio_websocket import WebSocketConnection
 
@@ -21,18 +23,29 @@ if TYPE_CHECKING:
 MESSAGE_BYTES: Final = 22 << 20
 
 
+# What OpenSSL makes of an answer that is plain HTTP.
+NOT_TLS: Final = {"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
+
+
 class ServerAbsent(ClientError):
     """Nothing listens where the server was looked for."""
 
 
 @asynccontextmanager
-async def open_stream(address: Address, connect_s: float) -> AsyncGenerator[WatchedStream, None]:
-    """A TCP or TLS connection to `address`, closed with the context. Raises `ClientError`."""
+async def open_stream(
+    address: Address, connect_s: float, ca: Path | None = None
+) -> AsyncGenerator[WatchedStream, None]:
+    """A TCP or TLS connection to `address`, closed with the context.
+
+    `ca` is a PEM file of authorities to trust in place of the system's. Raises `ClientError`, and
+    `UsageError` where `ca` cannot be used.
+    """
+    context = client_context(ca) if address.tls else None
     try:
         with trio.fail_after(connect_s):
-            if address.tls:
+            if context is not None:
                 secure = await trio.open_ssl_over_tcp_stream(
-                    address.host, address.port, https_compatible=True
+                    address.host, address.port, https_compatible=True, ssl_context=context
                 )
                 try:
                     await secure.do_handshake()
@@ -47,11 +60,32 @@ async def open_stream(address: Address, connect_s: float) -> AsyncGenerator[Watc
     except OSError as exc:
         raise ServerAbsent(f"nothing answers at {address.url}: {_cause(exc)}") from exc
     except trio.BrokenResourceError as exc:
-        raise ClientError(f"no TLS connection to {address.url}: {exc.__cause__}") from exc
+        raise no_tls(address, exc.__cause__) from exc
     try:
         yield stream
     finally:
         await trio.aclose_forcefully(stream)
+
+
+def client_context(ca: Path | None) -> ssl.SSLContext:
+    """What a client trusts: `ca`, else `SSL_CERT_FILE`, else the system. Raises `UsageError`."""
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except ssl.SSLError:
+        raise UsageError(f"{ca} holds no certificate in PEM form") from None
+    except OSError as exc:
+        raise UsageError(f"{ca} cannot be read: {exc.strerror}") from None
+
+
+def no_tls(address: Address, cause: BaseException | None) -> ClientError:
+    """What to say of a TLS handshake that failed."""
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        why = cause.verify_message
+        hint = " (--ca names the file of an authority to trust)" if "issuer" in why else ""
+        return ClientError(f"the certificate of {address.url} is not trusted: {why}{hint}")
+    if isinstance(cause, ssl.SSLError) and cause.reason in NOT_TLS:
+        return ClientError(f"{address.url} does not speak TLS; try ws://")
+    return ClientError(f"no TLS connection to {address.url}: {cause or 'the server hung up'}")
 
 
 async def upgrade(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
+import trio
 
 from voiced.web.auth import KEY_PROTOCOL, Authenticator, Verdict, credential, credential_refusal
 from voiced.web.head import Head, read_head
@@ -24,9 +25,8 @@ from voiced.web.websocket import (
 )
 
 if TYPE_CHECKING:
-    import trio
-
     from voiced.settings import Settings
+    from voiced.web.streams import ClientStream, Line
     from voiced.web.trust import Trust
 
 log = structlog.get_logger()
@@ -69,22 +69,20 @@ class Admission:
         """How many WebSockets are in."""
         return self._sockets.total()
 
-    async def admit(
-        self, stream: trio.SocketStream, peer: str, local: str
-    ) -> AdmittedSocket | AdmittedHttp | None:
-        """Read the first request on `stream` and decide.
+    async def admit(self, line: Line) -> AdmittedSocket | AdmittedHttp | None:
+        """Read the first request on `line` and decide.
 
-        `peer` and `local` are IP addresses. Returns None for whoever was refused (and told so) or
-        left. What is admitted must be given to `release` when it ends. Raises
-        trio.BrokenResourceError when the connection breaks. The caller closes `stream`; cancelling
-        leaves nothing counted.
+        Returns None for whoever was refused (and told so) or left. What is admitted must be given
+        to `release` when it ends. Raises trio.BrokenResourceError when the connection breaks. The
+        caller closes the stream; cancelling leaves nothing counted.
         """
+        stream, peer = line.stream, line.peer
         head = await read_head(
             stream, timeout_s=self._server.head_timeout_s, max_bytes=self._limits.head_bytes
         )
         if head is None:
             return None
-        refusal = head if isinstance(head, Refusal) else self._check(head, local)
+        refusal = head if isinstance(head, Refusal) else self._check(head, line)
         if refusal is not None:
             await self._refuse(stream, refusal, peer)
             return None
@@ -104,9 +102,9 @@ class Admission:
             return
         self._discount(admitted.upgrade.remote)
 
-    def _check(self, head: Head, local: str) -> Refusal | None:
+    def _check(self, head: Head, line: Line) -> Refusal | None:
         """What can be said before the upgrade: a browser may only see that it failed."""
-        refusal = self._trust.check(head.headers, local)
+        refusal = self._trust.check(head.headers, line.local[0], secure=line.secure)
         if refusal is not None:
             return refusal
         if not head.is_websocket():
@@ -117,17 +115,17 @@ class Admission:
             return Refusal(404, "not_found", f"WebSockets are served at {REALTIME_PATH} only.")
         return None
 
-    async def _refuse(self, stream: trio.SocketStream, refusal: Refusal, peer: str) -> None:
+    async def _refuse(self, stream: ClientStream, refusal: Refusal, peer: str) -> None:
         log.info("refuse connection", remote=peer, status=refusal.status, code=refusal.code)
         await stream.send_all(refusal_response(refusal))
         await linger(stream, self._server.close_timeout_s)
 
     async def _admit_socket(
-        self, stream: trio.SocketStream, head: Head, peer: str
+        self, stream: ClientStream, head: Head, peer: str
     ) -> AdmittedSocket | None:
         # Decided before anything is accepted: only who gets in may send long messages.
         objection = self._object(head, peer)
-        websocket = MessageStream(stream)
+        websocket = MessageStream(stream) if isinstance(stream, trio.SocketStream) else stream
         if objection is not None:
             refusal, code = objection
             log.info("turn away websocket", remote=peer, close_code=code, code=refusal.code)

@@ -1,7 +1,7 @@
-"""The front door: one listening port for WebSockets and HTTP.
+"""The front door: one listening port for WebSockets and HTTP, and one for both over TLS.
 
-    listener → accept → pending: read the head, check it ─┬→ WebSocket → handler
-                                                          └→ hypercorn → gate → quart-trio app
+    listener → accept → pending: TLS, read the head, check it ─┬→ WebSocket → handler
+                                                               └→ hypercorn → gate → quart-trio app
 
 Every connection is one task of the door's nursery and can end only itself.
 """
@@ -14,6 +14,7 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 import trio
 from structlog.contextvars import bound_contextvars
@@ -25,7 +26,8 @@ from voiced.web.auth import Authenticator
 from voiced.web.gate import Gate
 from voiced.web.http import HttpServer
 from voiced.web.pending import Pending
-from voiced.web.streams import linger, local_address, peer_address
+from voiced.web.streams import Line, linger, local_address, peer_address
+from voiced.web.tls import HandshakeFailed, HasContext, shake_hands
 from voiced.web.trust import Trust
 from voiced.web.websocket import (
     CLOSE_INTERNAL,
@@ -51,12 +53,19 @@ SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 SHORTAGE_PAUSE_S = 0.1
 
 
+class Entrance(msgspec.Struct, frozen=True):
+    """A listening socket, and the certificate for what comes in there; None where it is plain."""
+
+    listener: trio.SocketListener
+    certificate: HasContext | None = None
+
+
 class Door:
     """An open door; made by `open_door`."""
 
     def __init__(
         self,
-        listeners: Sequence[trio.SocketListener],
+        entrances: Sequence[Entrance],
         settings: Settings,
         app: Application,
         handler: SocketHandler,
@@ -69,9 +78,11 @@ class Door:
         )
         #: Set once the door stops accepting: handlers then close their WebSockets with 1001.
         self.closing = trio.Event()
-        #: The IP address and port of each listener; the path and 0 for a Unix socket.
-        self.addresses = tuple(_address(listener) for listener in listeners)
-        self._listeners = listeners
+        #: The IP address and port of each plain listener; the path and 0 for a Unix socket.
+        self.addresses = tuple(_address(e.listener) for e in entrances if e.certificate is None)
+        #: The same of the listeners with TLS.
+        self.secure_addresses = tuple(_address(e.listener) for e in entrances if e.certificate)
+        self._entrances = entrances
         self._settings = settings
         self._handler = handler
         self._peer = peer
@@ -102,8 +113,8 @@ class Door:
         if self.closing.is_set():
             return
         self.closing.set()
-        for listener in self._listeners:
-            listener.socket.close()
+        for entrance in self._entrances:
+            entrance.listener.socket.close()
         self._pending.clear("the door stops accepting")
         if not self._open:
             self._empty.set()
@@ -120,20 +131,18 @@ class Door:
         if scope.cancelled_caught:
             log.warning("cut off connections", connections=self._open)
 
-    async def _accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+    async def _accept(self, entrance: Entrance, nursery: trio.Nursery) -> None:
         with self._hearts.add("door", SILENT_S) as heart:
-            await self._accept_all(listener, nursery, heart)
+            await self._accept_all(entrance, nursery, heart)
 
-    async def _accept_all(
-        self, listener: trio.SocketListener, nursery: trio.Nursery, heart: Heart
-    ) -> None:
+    async def _accept_all(self, entrance: Entrance, nursery: trio.Nursery, heart: Heart) -> None:
         short = False
         while True:
             heart.beat()
             stream = None
             try:
                 with trio.move_on_after(BEAT_S):
-                    stream = await listener.accept()
+                    stream = await entrance.listener.accept()
             except trio.ClosedResourceError:
                 return  # stopped
             except OSError as error:
@@ -149,15 +158,20 @@ class Door:
                 continue
             short = False
             self._open += 1
-            nursery.start_soon(self._serve, stream, self._pending.enter())
+            nursery.start_soon(self._serve, stream, entrance.certificate, self._pending.enter())
 
-    async def _serve(self, stream: trio.SocketStream, place: trio.CancelScope) -> None:
+    async def _serve(
+        self, stream: trio.SocketStream, certificate: HasContext | None, place: trio.CancelScope
+    ) -> None:
         """Serve one connection from its first byte to its last. Raises nothing but Cancelled."""
         try:
             with bound_contextvars(connection=next(self._numbers)):
-                admitted = await self._admit(stream, place)
-                if admitted is not None:
-                    await self._serve_admitted(admitted, stream)
+                line = admitted = None  # stays so when evicted
+                with self._pending.hold(place):
+                    line = await self._open_line(stream, certificate)
+                    admitted = None if line is None else await self._admission.admit(line)
+                if line is not None and admitted is not None:
+                    await self._serve_admitted(admitted, line)
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             log.debug("connection broken")
         except* Exception:
@@ -168,37 +182,44 @@ class Door:
             if self.closing.is_set() and not self._open:
                 self._empty.set()
 
-    async def _admit(
-        self, stream: trio.SocketStream, place: trio.CancelScope
-    ) -> AdmittedSocket | AdmittedHttp | None:
-        admitted = None  # stays so when evicted
-        with self._pending.hold(place):
-            try:
-                peer = self._peer(stream)
-            except OSError:
-                return None  # gone before we looked
-            admitted = await self._admission.admit(stream, peer, local_address(stream)[0])
-        return admitted
+    async def _open_line(
+        self, stream: trio.SocketStream, certificate: HasContext | None
+    ) -> Line | None:
+        """Who it is and, where there is a certificate, TLS; None where nothing comes of it."""
+        try:
+            peer, local = self._peer(stream), local_address(stream)
+        except OSError:
+            return None  # gone before we looked
+        if certificate is None:
+            return Line(stream, peer, local, secure=False)
+        server = self._settings.server
+        try:
+            secure = await shake_hands(
+                stream,
+                certificate.context,
+                timeout_s=server.handshake_timeout_s,
+                close_timeout_s=server.close_timeout_s,
+            )
+        except HandshakeFailed as failure:
+            log.info("refuse connection", remote=peer, code="no_tls", cause=str(failure))
+            return None
+        return Line(secure, peer, local, secure=True)
 
-    async def _serve_admitted(
-        self, admitted: AdmittedSocket | AdmittedHttp, stream: trio.SocketStream
-    ) -> None:
+    async def _serve_admitted(self, admitted: AdmittedSocket | AdmittedHttp, line: Line) -> None:
         try:
             if isinstance(admitted, AdmittedSocket):
-                await self._serve_socket(admitted.websocket, admitted.upgrade, stream)
+                await self._serve_socket(admitted.websocket, admitted.upgrade, line)
             else:
                 await self._http.serve(
                     admitted.stream,
                     peer=(admitted.peer, 0),
-                    local=local_address(stream),
-                    secure=False,
+                    local=line.local,
+                    secure=line.secure,
                 )
         finally:
             self._admission.release(admitted)
 
-    async def _serve_socket(
-        self, websocket: DoorSocket, upgrade: Upgrade, stream: trio.SocketStream
-    ) -> None:
+    async def _serve_socket(self, websocket: DoorSocket, upgrade: Upgrade, line: Line) -> None:
         timeout_s = self._settings.server.close_timeout_s
         async with trio.open_nursery() as nursery:
             nursery.start_soon(websocket.read)
@@ -209,7 +230,7 @@ class Door:
             await websocket.aclose(code, reason)
         if websocket.closed is not None and websocket.closed.code == CLOSE_TOO_BIG:
             # trio-websocket stops reading in the middle of the message that was too long.
-            await linger(stream, timeout_s)
+            await linger(line.stream, timeout_s)
 
     async def _handle(self, websocket: DoorSocket, upgrade: Upgrade) -> tuple[int, str | None]:
         """Run the handler; return how to close after it, should it not have closed itself."""
@@ -237,8 +258,11 @@ async def open_door(
     handler: SocketHandler,
     peer: AddressOf = peer_address,
     hearts: Hearts | None = None,
+    secure: Sequence[trio.SocketListener] = (),
+    certificate: HasContext | None = None,
 ) -> AsyncIterator[Door]:
-    """Serve WebSockets and HTTP on `listeners` (see `open_listeners`), which the door closes.
+    """Serve WebSockets and HTTP on `listeners` (see `open_listeners`), and over TLS, with
+    `certificate`, on those of `secure`. The door closes all of them.
 
     `handler(websocket, upgrade)` runs in a task of its own for each WebSocket that passed the
     rules. It must read all the time (an unread message holds up pings and closing), sees
@@ -251,13 +275,19 @@ async def open_door(
     cuts everything off at once. Either way no task and no socket is left. Raises only what the
     block raises and OSErrors of accept that do not pass, in an exception group.
     """
+    if secure and certificate is None:
+        raise ValueError("TLS listeners need a certificate")
+    entrances = [Entrance(listener) for listener in listeners]
+    entrances += [Entrance(listener, certificate) for listener in secure]
     try:
-        door = Door(listeners, settings, app, handler, peer, Hearts() if hearts is None else hearts)
+        door = Door(entrances, settings, app, handler, peer, Hearts() if hearts is None else hearts)
         async with trio.open_nursery() as nursery:
-            for listener in listeners:
-                nursery.start_soon(door._accept, listener, nursery)
+            for entrance in entrances:
+                nursery.start_soon(door._accept, entrance, nursery)
             log.info(
-                "open door", addresses=[f"{host} port {port}" for host, port in door.addresses]
+                "open door",
+                addresses=[f"{host} port {port}" for host, port in door.addresses],
+                tls=[f"{host} port {port}" for host, port in door.secure_addresses],
             )
             try:
                 yield door
@@ -265,5 +295,5 @@ async def open_door(
             finally:
                 nursery.cancel_scope.cancel(reason="the door is closed")
     finally:
-        for listener in listeners:
-            listener.socket.close()
+        for entrance in entrances:
+            entrance.listener.socket.close()

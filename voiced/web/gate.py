@@ -68,7 +68,8 @@ class Gate:
         if not path.startswith(("/", "http://", "https://")):
             return Refusal(400, "malformed_request", "The request target is malformed.")
         headers = fold_headers(scope["headers"])
-        refusal = self._trust.check(headers, scope["server"][0])
+        secure = scope["scheme"] == "https"
+        refusal = self._trust.check(headers, scope["server"][0], secure=secure)
         if refusal is not None or path in OPEN_PATHS:
             return refusal
         key = credential(headers)

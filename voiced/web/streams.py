@@ -5,11 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from typing import TYPE_CHECKING, TypeAlias
 
+import msgspec
 import trio
 
 from voiced.errors import StartupError
 from voiced.web.trust import plain_address
+
+if TYPE_CHECKING:
+    from voiced.web.tls import TlsStream
+
+    ClientStream: TypeAlias = trio.SocketStream | TlsStream
 
 SEND_CHUNK_BYTES = 65_536
 RECEIVE_BYTES = 65_536
@@ -21,9 +28,11 @@ _received = memoryview(bytearray(16_384))
 
 
 async def open_listeners(
-    host: str, port: int, *, send_timeout_s: float
+    host: str, port: int, *, send_timeout_s: float, setting: str = "server.port"
 ) -> list[trio.SocketListener]:
     """Open listening TCP sockets on `host` and `port` (0: the kernel chooses).
+
+    `setting` is the name of the key that `port` comes from.
 
     Accepted sockets inherit TCP keep-alive, and a TCP_USER_TIMEOUT of `send_timeout_s`, after
     which the kernel gives up on a peer that acknowledges nothing; trio sets TCP_NODELAY on them.
@@ -34,7 +43,7 @@ async def open_listeners(
     try:
         listeners = await trio.open_tcp_listeners(port, host=host or None)
     except OSError as error:
-        raise StartupError(_explain(host, port, error)) from error
+        raise StartupError(_explain(host, port, setting, error)) from error
     for listener in listeners:
         prepare_listener(listener, send_timeout_s=send_timeout_s)
     return listeners
@@ -52,7 +61,7 @@ def prepare_listener(listener: trio.SocketListener, *, send_timeout_s: float) ->
     option(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(send_timeout_s * 1000))
 
 
-def _explain(host: str, port: int, error: OSError) -> str:
+def _explain(host: str, port: int, setting: str, error: OSError) -> str:
     where = f"cannot listen on {host or 'all addresses'} port {port}"
     if isinstance(error, socket.gaierror):
         return f"{where}: no such host; set server.host to an address of this machine"
@@ -60,15 +69,15 @@ def _explain(host: str, port: int, error: OSError) -> str:
         case errno.EADDRINUSE:
             return (
                 f"{where}: the port is in use; stop the other program"
-                f" (`ss -ltnp 'sport = :{port}'` names it) or set server.port"
+                f" (`ss -ltnp 'sport = :{port}'` names it) or set {setting}"
             )
         case errno.EACCES | errno.EPERM:
-            return f"{where}: permission denied; set server.port to 1024 or more"
+            return f"{where}: permission denied; set {setting} to 1024 or more"
         case errno.EADDRNOTAVAIL:
             return f"{where}: not an address of this machine; set server.host"
         case _:
             cause = os.strerror(error.errno) if error.errno else str(error)
-            return f"{where}: {cause}; set server.host and server.port"
+            return f"{where}: {cause}; set server.host and {setting}"
 
 
 def peer_address(stream: trio.SocketStream) -> str:
@@ -83,6 +92,19 @@ def local_address(stream: trio.SocketStream) -> tuple[str, int]:
     """Return the IP address and port on which the peer reached us; ("", 0) for a Unix socket."""
     name = stream.socket.getsockname()
     return (_host_of(name), int(name[1])) if isinstance(name, tuple) else ("", 0)
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A connection that can carry requests, TLS done where there is any, and its two ends.
+
+    `peer` is the IP address of the client (empty for a Unix socket), `local` the address and port
+    on which it reached us.
+    """
+
+    stream: ClientStream
+    peer: str
+    local: tuple[str, int]
+    secure: bool
 
 
 def _host_of(name: object) -> str:
@@ -149,7 +171,7 @@ class HttpStream(trio.abc.HalfCloseableStream):
     send from outside, so nothing hangs on a client that does not read.
     """
 
-    def __init__(self, stream: trio.SocketStream, head: bytes, *, send_timeout_s: float) -> None:
+    def __init__(self, stream: ClientStream, head: bytes, *, send_timeout_s: float) -> None:
         self._stream = stream
         self._head = head
         self._send_timeout_s = send_timeout_s

@@ -48,22 +48,25 @@ class Trust:
         self._hostnames = frozenset(name.lower().rstrip(".") for name in server.hostnames)
         self._origins = frozenset(origin.lower().rstrip("/") for origin in server.origins)
 
-    def check(self, headers: Mapping[str, str], local_address: str) -> Refusal | None:
+    def check(
+        self, headers: Mapping[str, str], local_address: str, *, secure: bool = False
+    ) -> Refusal | None:
         """Return why the request is not trusted, or None if it is.
 
         `headers` has lower-case names; `local_address` is the address of our socket, without
-        port, on which the request came in.
+        port, on which the request came in; `secure` is whether it came by TLS.
         """
         host = _split(f"//{headers.get('host', '')}")
         if host is None or not self._knows(host.hostname or "", local_address):
             return Refusal(
                 421,
                 "unknown_host",
-                "This server does not know itself by the name in `Host`. Use http://localhost,"
+                "This server does not know itself by the name in `Host`. Use"
+                f" {'https' if secure else 'http'}://localhost,"
                 " the address it listens on, or add the name to server.hostnames in its settings.",
             )
         origin = headers.get("origin")
-        if origin is None or origin.lower() in self._origins or _same_host(origin, host):
+        if origin is None or origin.lower() in self._origins or _same_host(origin, host, secure):
             return None
         return Refusal(
             403,
@@ -79,10 +82,16 @@ class Trust:
         return bool(name) and (is_local(name) or plain_address(name) == local_address)
 
 
-def _same_host(origin: str, host: SplitResult) -> bool:
-    """Whether the page came from the very host and port that it now calls."""
+def _same_host(origin: str, host: SplitResult, secure: bool) -> bool:
+    """Whether the page came from the very host and port that it now calls.
+
+    A page that came without TLS may be anybody's work: it may not use the TLS port. The reverse
+    is a proxy in front of us that does the TLS.
+    """
     page = _split(origin)
     if page is None or page.scheme not in DEFAULT_PORTS or page.path not in {"", "/"}:
+        return False
+    if secure and page.scheme != "https":
         return False
     default = DEFAULT_PORTS[page.scheme]
     return page.hostname == host.hostname and (page.port or default) == (host.port or default)

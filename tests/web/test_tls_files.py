@@ -1,0 +1,99 @@
+"""The certificate's files: what is wrong with them is said in one line, with a remedy."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from tests.certificates import Certified, certify
+from voiced.errors import SettingsError
+from voiced.settings import Server
+from voiced.web.tls import FileCertificate, find_certificate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> Certified:
+    return certify(tmp_path / "made")
+
+
+def complaint(cert: Path, key: Path) -> str:
+    """What is said of the two files: one line that names a key of the settings and a file."""
+    with pytest.raises(SettingsError) as caught:
+        find_certificate(Server(tls_cert=str(cert), tls_key=str(key)))
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_tls_is_off_until_a_certificate_is_named(certified: Certified) -> None:
+    assert find_certificate(Server()) is None
+    assert find_certificate(msgspec.convert(certified.settings, Server)) is not None
+
+
+def test_one_file_may_hold_both(certified: Certified, tmp_path: Path) -> None:
+    both = tmp_path / "both.pem"
+    both.write_bytes(certified.key.read_bytes() + certified.cert.read_bytes())
+    assert find_certificate(Server(tls_cert=str(both), tls_key=str(both))) is not None
+
+
+@pytest.mark.parametrize("given", ["tls_cert", "tls_key"])
+def test_one_without_the_other_is_an_error(given: str, certified: Certified) -> None:
+    with pytest.raises(SettingsError, match=r"server\.tls_cert .*server\.tls_key|.*tls_key .*cert"):
+        find_certificate(msgspec.convert({given: certified.settings[given]}, Server))
+
+
+def test_a_file_that_is_missing_is_named(certified: Certified, tmp_path: Path) -> None:
+    absent = tmp_path / "absent.pem"
+    text = complaint(absent, certified.key)
+    assert "server.tls_cert" in text
+    assert str(absent) in text
+    assert "No such file" in text
+    assert "server.tls_key" in complaint(certified.cert, absent)
+    assert "directory" in complaint(tmp_path, certified.key)
+
+
+def test_a_file_that_holds_no_pem_is_named(certified: Certified, tmp_path: Path) -> None:
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("not PEM at all")
+    text = complaint(nonsense, certified.key)
+    assert "server.tls_cert" in text
+    assert str(nonsense) in text
+    text = complaint(certified.cert, nonsense)
+    assert "server.tls_key" in text
+    assert str(nonsense) in text
+    assert "server.tls_key" in complaint(certified.cert, certified.cert)
+    assert "server.tls_cert" in complaint(certified.key, certified.key)
+
+
+def test_a_key_of_another_certificate_is_told(certified: Certified, tmp_path: Path) -> None:
+    other = certify(tmp_path / "other")
+    text = complaint(certified.cert, other.key)
+    assert "server.tls_key" in text
+    assert "not the key of" in text
+
+
+def test_a_key_with_a_password_asks_nobody(certified: Certified, tmp_path: Path) -> None:
+    locked = tmp_path / "locked.pem"
+    command = ["openssl", "pkey", "-in", str(certified.key), "-aes256", "-passout", "pass:x"]
+    subprocess.run([*command, "-out", str(locked)], check=True, timeout=10)
+    assert "password" in complaint(certified.cert, locked)
+
+
+def test_reading_again_takes_the_new_or_keeps_the_old(certified: Certified, tmp_path: Path) -> None:
+    certificate = FileCertificate(certified.cert, certified.key)
+    first = certificate.context
+    certified.cert.write_text("half written")
+    with pytest.raises(SettingsError):
+        certificate.reload()
+    assert certificate.context is first
+    new = certify(tmp_path / "new")
+    certified.cert.write_bytes(new.cert.read_bytes())
+    certified.key.write_bytes(new.key.read_bytes())
+    certificate.reload()
+    assert certificate.context is not first
