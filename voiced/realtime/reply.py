@@ -7,7 +7,7 @@ Nothing here touches the conversation: every result goes in through `apply`.
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import trio
@@ -15,20 +15,17 @@ import trio
 from voiced.audio.pcm import WIRE_HZ, bytes_for_ms, duration_ms
 from voiced.audio.resample import StreamResampler
 from voiced.conversation import inputs as inp
-from voiced.engines.ports import Llm, ReplyEnd, TextDelta, ToolCall, Tts
+from voiced.engines.ports import Llm, Tts
 from voiced.engines.tts.text import ClauseSplitter
 from voiced.engines.tts.voices import Voices
-from voiced.errors import EngineFailed
+from voiced.tools.rounds import Answered, Question, converse
 from voiced.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from voiced.conversation.effects import Generate
     from voiced.tools.toolbox import ToolContext
-
-MOST_TOOL_ROUNDS = 4
-"""How often one reply may ask for tools; a model that loops is stopped here."""
 
 CLAUSES_AHEAD = 8
 """Clauses of text that may wait for the voice; further text waits, joined, with the engine."""
@@ -66,7 +63,7 @@ class Reply:
         self._context = context
         self._apply = apply
         self._began = began
-        self._end = ReplyEnd(finish="stop")
+        self._end = Answered(finish="stop")
         self._pacer = Pacer(speaker.lead_ms)
         self.timing_ms: dict[str, float] = {}
 
@@ -112,34 +109,21 @@ class Reply:
         if self._generate.say is not None:
             await sink(self._generate.say)
             return
-        messages: list[Mapping[str, Any]] = list(self._generate.messages)
         asked = trio.current_time()
-        for _ in range(MOST_TOOL_ROUNDS):
-            calls: list[ToolCall] = []
-            said: list[str] = []
-            async with self._speaker.llm.reply(
-                messages,
-                tools=self._speaker.toolbox.schemas(),
+
+        async def pass_on(text: str) -> None:
+            self._mark("llm_first_text", asked)
+            await sink(text)
+
+        self._end = await converse(
+            self._speaker.llm,
+            self._speaker.toolbox,
+            Question(
+                messages=self._generate.messages,
                 max_output_tokens=self._generate.options.max_output_tokens,
-            ) as parts:
-                async for part in parts:
-                    if isinstance(part, TextDelta):
-                        self._mark("llm_first_text", asked)
-                        said.append(part.text)
-                        await sink(part.text)
-                    elif isinstance(part, ToolCall):
-                        calls.append(part)
-                    else:
-                        self._end = part
-            if not calls:
-                return
-            messages.append(assistant_message("".join(said), calls))
-            for call in calls:
-                result = await self._speaker.toolbox.call(call.name, call.arguments, self._context)
-                messages.append({"role": "tool", "tool_call_id": call.call_id, "content": result})
-        raise EngineFailed(
-            f"the model asked for tools {MOST_TOOL_ROUNDS} times and gave no answer",
-            public="The assistant did not come to an answer.",
+            ),
+            self._context,
+            pass_on,
         )
 
     # -- voice -----------------------------------------------------------------------------
@@ -257,19 +241,3 @@ class Pacer:
         if ahead_ms + chunk_ms > self._lead_ms:
             await trio.sleep((ahead_ms + chunk_ms - self._lead_ms) / 1000)
         self._sent_ms += chunk_ms
-
-
-def assistant_message(text: str, calls: list[ToolCall]) -> Mapping[str, Any]:
-    """The assistant's turn that asked for tools, in the OpenAI chat shape."""
-    return {
-        "role": "assistant",
-        "content": text or None,
-        "tool_calls": [
-            {
-                "id": call.call_id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for call in calls
-        ],
-    }
