@@ -197,11 +197,15 @@ class Vad(Section, frozen=True):
 
 
 class TurnDetection(Section, frozen=True):
-    """Defaults of `server_vad`, named as in the Realtime protocol."""
+    """Turn-taking. What the Realtime protocol names is the default of a session, which a client
+    may change; the rest holds for all sessions."""
 
+    type: Literal["server_vad", "semantic_vad"] = "server_vad"
     threshold: Fraction = 0.5
     prefix_padding_ms: Annotated[int, Meta(ge=0, le=5000)] = 300
     silence_duration_ms: Annotated[int, Meta(ge=50, le=10_000)] = 200
+    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
+    semantic_silence_ms: Annotated[int, Meta(ge=50, le=2000)] = 200
     create_response: bool = True
     interrupt_response: bool = True
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.clients.oracles import judge_event
 from voiced.conversation import inputs as inp
 from voiced.conversation.checks import violations
-from voiced.conversation.config import Audio, AudioIn, ServerVad, SessionConfig, Transcription
+from voiced.conversation.config import Audio, AudioIn, SessionConfig, Transcription
 from voiced.conversation.core import begin, step
 from voiced.conversation.effects import Effect, Emit, Generate
 from voiced.conversation.items import InputText
+
+if TYPE_CHECKING:
+    from voiced.conversation.detection import TurnDetection
 
 
 class Talk:
@@ -19,7 +22,7 @@ class Talk:
     def __init__(
         self,
         *,
-        detection: ServerVad | None = None,
+        detection: TurnDetection | None = None,
         transcribes: bool = False,
         history_items: int = 200,
     ) -> None:

@@ -12,8 +12,8 @@ from tests.conversation.talk import Talk, audio
 from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
 from voiced.conversation.checks import Violation, violations
-from voiced.conversation.config import ServerVad
 from voiced.conversation.core import step
+from voiced.conversation.detection import ServerVad
 from voiced.conversation.effects import Effect, Emit, StoreItem
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from tests.conversation.talk import Talk, audio
 from voiced.conversation import inputs as inp
-from voiced.conversation.config import ServerVad
 from voiced.conversation.context import MOST_CONTEXT, build_messages
+from voiced.conversation.detection import ServerVad
 from voiced.conversation.effects import StoreItem
 from voiced.conversation.items import Entry, InputText, Message, OutputAudio, Span
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conversation.talk import Talk, audio, typed
 from voiced.conversation import inputs as inp
-from voiced.conversation.config import ServerVad
+from voiced.conversation.detection import ServerVad
 from voiced.conversation.effects import (
     Abort,
     ClaimAudio,

@@ -9,8 +9,9 @@ import pytest
 
 from tests.conversation.talk import Talk, audio
 from voiced.conversation import inputs as inp
-from voiced.conversation.config import Audio, AudioIn, Rejected, ServerVad, SessionConfig
+from voiced.conversation.config import Audio, AudioIn, Rejected, SessionConfig
 from voiced.conversation.config import update_config as update
+from voiced.conversation.detection import Detections, SemanticVad, ServerVad, TurnDetection
 from voiced.conversation.effects import Configure
 
 CONFIG = SessionConfig(id="sess_1", model="voiced", expires_at=3_600)
@@ -74,7 +75,7 @@ def test_null_turns_detection_off_and_on_again_it_has_the_daemons_defaults() -> 
         off,
         detection({"type": "server_vad", "threshold": 0.6}),
         voice_fixed=False,
-        detection=own,
+        detections=Detections(server=own),
     )
     assert on.audio.input.turn_detection == ServerVad(silence_duration_ms=700, threshold=0.6)
 
@@ -86,6 +87,48 @@ def test_a_session_remembers_the_daemons_turn_detection() -> None:
     talk.take(inp.UpdateSession(session=detection({"type": "server_vad"})))
     shown = talk.one("session.updated")["session"]["audio"]["input"]["turn_detection"]
     assert shown["silence_duration_ms"] == 700
+
+
+def test_15_semantic_vad_is_echoed_whole() -> None:
+    config = changed(CONFIG, detection({"type": "semantic_vad"}))
+    assert msgspec.to_builtins(config)["audio"]["input"]["turn_detection"] == {
+        "type": "semantic_vad",
+        "eagerness": "auto",
+        "create_response": True,
+        "interrupt_response": True,
+    }
+
+
+def test_another_type_begins_with_the_daemons_own_of_that_type() -> None:
+    own = Detections(server=ServerVad(threshold=0.7), semantic=SemanticVad(eagerness="low"))
+
+    def taken(config: SessionConfig, value: object) -> TurnDetection | None:
+        changed = update(config, detection(value), voice_fixed=False, detections=own)
+        return changed.audio.input.turn_detection
+
+    config = changed(CONFIG, detection({"type": "server_vad", "silence_duration_ms": 900}))
+    semantic = {"type": "semantic_vad", "interrupt_response": False}
+    assert taken(config, semantic) == SemanticVad(eagerness="low", interrupt_response=False)
+    config = update(config, detection(semantic), voice_fixed=False, detections=own)
+    assert taken(config, {"type": "semantic_vad"}) == config.audio.input.turn_detection
+    # Nothing of the other type, and nothing of what was set before it, is left.
+    assert taken(config, {"type": "server_vad"}) == ServerVad(threshold=0.7)
+    assert taken(config, None) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "param"),
+    [
+        ({"type": "semantic_vad", "threshold": 0.5}, ".threshold"),
+        ({"type": "semantic_vad", "eagerness": "very"}, ".eagerness"),
+        ({"type": "none"}, ".type"),
+        ({"eagerness": "low"}, ".eagerness"),
+    ],
+)
+def test_a_turn_detection_that_does_not_exist_is_refused(value: object, param: str) -> None:
+    with pytest.raises(Rejected) as refused:
+        changed(CONFIG, detection(value))
+    assert refused.value.param == f"session.audio.input.turn_detection{param}"
 
 
 def test_transcription_is_echoed_with_its_nulls() -> None:

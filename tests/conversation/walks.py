@@ -17,8 +17,9 @@ from tests.clients.oracles import judge_event
 from tests.conversation.observer import Observer
 from voiced.conversation import inputs as inp
 from voiced.conversation.checks import violations
-from voiced.conversation.config import Audio, AudioIn, ServerVad, SessionConfig, Transcription
+from voiced.conversation.config import Audio, AudioIn, SessionConfig, Transcription
 from voiced.conversation.core import begin, step
+from voiced.conversation.detection import ServerVad
 from voiced.conversation.effects import Effect, Emit
 from voiced.conversation.items import InputText, OutputText
 

@@ -13,8 +13,10 @@ from tests.realtime.fakes import FakeStt, silence
 from voiced.audio.files import read_pcm16
 from voiced.audio.pcm import SPEECH_HZ, WIRE_HZ, bytes_for_ms, duration_ms
 from voiced.conversation import inputs as inp
-from voiced.conversation.config import Audio, AudioIn, ServerVad, SessionConfig
+from voiced.conversation.config import Audio, AudioIn, SessionConfig
+from voiced.conversation.detection import ServerVad
 from voiced.realtime.pipeline import AudioPipeline
+from voiced.settings import TurnDetection
 from voiced.turns.silero import SileroVad
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Ear:
             language="en",
             acoustic_end=True,
             most_buffered_s=60,
+            turns=TurnDetection(),
         )
         detection = ServerVad(silence_duration_ms=SILENCE_MS)
         self.pipeline.configure(

@@ -13,25 +13,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from voiced.conversation.detection import Detections, ServerVad, TurnDetection, turned_to
 from voiced.conversation.items import AudioFormat, Modality
-
-
-class ServerVad(
-    Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="type",
-    tag="server_vad",
-):
-    """Turn detection by silence. Defaults come from the daemon's settings."""
-
-    threshold: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.5
-    prefix_padding_ms: Annotated[int, Meta(ge=0, le=5000)] = 300
-    silence_duration_ms: Annotated[int, Meta(ge=50, le=10_000)] = 200
-    idle_timeout_ms: None = None
-    create_response: bool = True
-    interrupt_response: bool = True
 
 
 class Transcription(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -58,7 +41,7 @@ class AudioIn(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     format: AudioFormat = AudioFormat()
     transcription: Transcription | None = None
     noise_reduction: NoiseReduction | None = None
-    turn_detection: ServerVad | None = ServerVad()
+    turn_detection: TurnDetection | None = ServerVad()
 
 
 class AudioOut(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -123,15 +106,15 @@ def update_config(
     patch: Mapping[str, Any],
     *,
     voice_fixed: bool,
-    detection: ServerVad | None = None,
+    detections: Detections | None = None,
 ) -> SessionConfig:
     """Merge a `session.update` into `config`, or raise `Rejected` and change nothing.
 
-    Objects merge by key, arrays and scalars replace, null clears. A turn detection whose
-    `type` changes starts from that type's defaults, one that was off from `detection`, the
-    daemon's own. A different `model` is ignored, since agents clients always send their own;
-    the same voice again is accepted at any time, a different one is refused once audio was
-    produced (`voice_fixed`).
+    Objects merge by key, arrays and scalars replace, null clears. A turn detection that was off,
+    or whose `type` changes, starts from the daemon's own of that type, in `detections`. A
+    different `model` is ignored, since agents clients always send their own; the same voice
+    again is accepted at any time, a different one is refused once audio was produced
+    (`voice_fixed`).
     """
     check_depth(patch, "session")
     if "type" not in patch:
@@ -152,8 +135,10 @@ def update_config(
                 "unknown_parameter", f"Unknown parameter: 'session.{key}'.", param=f"session.{key}"
             )
     current = msgspec.to_builtins(config)
-    if config.audio.input.turn_detection is None and turns_detection_on(patch):
-        current["audio"]["input"]["turn_detection"] = msgspec.to_builtins(detection or ServerVad())
+    kind = turned_to(patch)
+    detection = current["audio"]["input"]["turn_detection"]
+    if kind is not None and (detection is None or kind != detection["type"]):
+        current["audio"]["input"]["turn_detection"] = (detections or Detections()).base(kind)
     wanted = {key: value for key, value in patch.items() if key not in {"model", "type"}}
     merged = convert_strictly(merge(current, wanted), SessionConfig, "session")
     if voice_fixed and merged.audio.output.voice != config.audio.output.voice:
@@ -162,14 +147,6 @@ def update_config(
             "Cannot update a conversation's voice once audio is present.",
         )
     return merged
-
-
-def turns_detection_on(patch: Mapping[str, Any]) -> bool:
-    """Whether the update holds a turn detection with a type."""
-    found: Any = patch
-    for key in ("audio", "input", "turn_detection"):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return isinstance(found, Mapping) and "type" in found
 
 
 def merge(base: Any, patch: Any) -> Any:  # noqa: ANN401 - JSON values of any shape

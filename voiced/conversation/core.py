@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
-from voiced.conversation.config import Rejected, ServerVad, SessionConfig, update_config
+from voiced.conversation.config import Rejected, SessionConfig, update_config
+from voiced.conversation.detection import Detections
 from voiced.conversation.edits import create_item, delete_item, retrieve_item, truncate_item
 from voiced.conversation.effects import Close, Configure, Effect, Emit
 from voiced.conversation.items import StatusDetails, Usage
@@ -40,12 +41,21 @@ if TYPE_CHECKING:
 ANNOUNCEMENTS_KEPT = 8
 
 
-def begin(config: SessionConfig, *, seed: str, history_items: int) -> tuple[State, list[Effect]]:
-    """A fresh conversation. `seed` makes its ids unique among sessions."""
+def begin(
+    config: SessionConfig,
+    *,
+    seed: str,
+    history_items: int,
+    detections: Detections | None = None,
+) -> tuple[State, list[Effect]]:
+    """A fresh conversation. `seed` makes its ids unique among sessions.
+
+    `detections` are the daemon's own; without them, those around what `config` begins with.
+    """
     state = State(
         seed=seed,
         config=config,
-        detection=config.audio.input.turn_detection or ServerVad(),
+        detections=detections or Detections.around(config.audio.input.turn_detection),
         conversation_id=f"conv_{seed}",
         history_items=history_items,
     )
@@ -139,7 +149,7 @@ def forget_surplus(draft: Draft) -> None:
 def on_update(draft: Draft, event: inp.UpdateSession) -> None:
     state = draft.state
     config = update_config(
-        state.config, event.session, voice_fixed=state.voice_fixed, detection=state.detection
+        state.config, event.session, voice_fixed=state.voice_fixed, detections=state.detections
     )
     draft.set(config=config)
     detection = config.audio.input.turn_detection

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct, structs
 
-from voiced.conversation.config import ServerVad, SessionConfig
+from voiced.conversation.config import SessionConfig
+from voiced.conversation.detection import Detections
 from voiced.conversation.effects import Effect, Emit, ResponseOptions
 from voiced.conversation.items import AudioFormat, Entry
 
@@ -62,13 +63,13 @@ class State(Struct, frozen=True, kw_only=True):
 
     `speech_item` is the id promised by `speech_started` and not yet committed.
     `response_owed`: a turn was committed that has no response yet.
-    `announcements` wait until nobody speaks. `history_items` bounds `entries`. `detection` is
-    what turn detection falls back to when a client turns it off and on again.
+    `announcements` wait until nobody speaks. `history_items` bounds `entries`. `detections`
+    are what turn detection starts from when a client turns it on or changes its type.
     """
 
     seed: str
     config: SessionConfig
-    detection: ServerVad
+    detections: Detections
     conversation_id: str
     history_items: int
     sequence: int = 0

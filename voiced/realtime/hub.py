@@ -12,8 +12,9 @@ import trio
 from structlog.contextvars import bound_contextvars
 
 from voiced.conversation import inputs as inp
-from voiced.conversation.config import Audio, AudioIn, AudioOut, ServerVad, SessionConfig
+from voiced.conversation.config import Audio, AudioIn, AudioOut, SessionConfig
 from voiced.engines.owner import request_owner
+from voiced.realtime.detections import own_detections
 from voiced.realtime.session import CLOSE_FAULT, Session
 from voiced.supervision.hearts import BEAT_S, SILENT_S, Hearts
 
@@ -165,21 +166,13 @@ async def guard(session: Session, run: Callable[[Session], Awaitable[None]]) -> 
 
 def default_config(settings: Settings, seed: str, model: str | None) -> SessionConfig:
     """The configuration of a fresh session."""
-    turns = settings.turn_detection
-    detection = ServerVad(
-        threshold=turns.threshold,
-        prefix_padding_ms=turns.prefix_padding_ms,
-        silence_duration_ms=turns.silence_duration_ms,
-        create_response=turns.create_response,
-        interrupt_response=turns.interrupt_response,
-    )
     return SessionConfig(
         id=f"sess_{seed}",
         model=model or "voiced",
         instructions=settings.session.instructions or DEFAULT_INSTRUCTIONS,
         expires_at=int(time.time() + settings.session.max_s),
         audio=Audio(
-            input=AudioIn(turn_detection=detection),
+            input=AudioIn(turn_detection=own_detections(settings).default),
             output=AudioOut(voice=settings.tts.voice, speed=settings.tts.speed),
         ),
     )

@@ -17,8 +17,10 @@ from voiced.audio.chunks import ChunkBuffer
 from voiced.audio.pcm import SAMPLE_BYTES, SPEECH_HZ, WIRE_HZ, bytes_for_ms, duration_ms
 from voiced.audio.resample import CHUNK, ChunkResampler
 from voiced.conversation import inputs as inp
+from voiced.conversation.detection import ServerVad
 from voiced.realtime.listening import Listening, recognise
 from voiced.turns.detector import SAMPLES_PER_MS, Started, TurnDetector
+from voiced.turns.judgement import Verdict, silence_ms
 from voiced.turns.silero import SileroState
 
 if TYPE_CHECKING:
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from voiced.conversation.config import ServerVad, SessionConfig
+    from voiced.conversation.config import SessionConfig
+    from voiced.conversation.detection import TurnDetection
     from voiced.engines.ports import Stt
+    from voiced.settings import TurnDetection as TurnSettings
     from voiced.turns.silero import SileroVad
 
 log = structlog.get_logger(__name__)
@@ -54,6 +58,7 @@ class AudioPipeline:
         language: str,
         acoustic_end: bool,
         most_buffered_s: float,
+        turns: TurnSettings,
     ) -> None:
         self._vad = vad
         self._stt = stt
@@ -65,7 +70,9 @@ class AudioPipeline:
         self._silero = SileroState()
         self._raw = bytearray()
         self._speech = ChunkBuffer()
-        self._detection: ServerVad | None = None
+        self._detection: TurnDetection | None = None
+        self._turns = turns
+        self._padding_ms = turns.prefix_padding_ms
         self._listens_early = False
         self._prompt = ""
         self._listening: Listening | None = None
@@ -91,9 +98,21 @@ class AudioPipeline:
         self._language = (asked and asked.language) or self._default_language
         self._prompt = (asked and asked.prompt) or ""
         if detection is not None:
-            self._detector.threshold = detection.threshold
-            self._detector.silence_samples = detection.silence_duration_ms * SAMPLES_PER_MS
+            self._follow(detection)
             self._wake.set()
+
+    def _follow(self, detection: TurnDetection) -> None:
+        """Set the detector to a session's wishes; the settings fill in what it cannot say."""
+        own = self._turns
+        if isinstance(detection, ServerVad):
+            self._detector.threshold = detection.threshold
+            self._padding_ms = detection.prefix_padding_ms
+            silence = detection.silence_duration_ms
+        else:
+            self._detector.threshold = own.threshold
+            self._padding_ms = own.prefix_padding_ms
+            silence = silence_ms(Verdict.UNCLEAR, detection.eagerness, own.semantic_silence_ms)
+        self._detector.silence_samples = silence * SAMPLES_PER_MS
 
     def feed(self, pcm: bytes) -> None:
         """Add audio as it came: PCM16 mono at 24 kHz."""
@@ -214,7 +233,7 @@ class AudioPipeline:
 
     def _start_speech(self, started: Started) -> None:
         assert self._detection is not None
-        padding = self._detection.prefix_padding_ms * SAMPLES_PER_MS
+        padding = self._padding_ms * SAMPLES_PER_MS
         wanted = self._detector.position - max(0, started.sample - padding)
         self._speech.keep_last(wanted * SAMPLE_BYTES)
         start = self._detector.position - len(self._speech) // SAMPLE_BYTES
@@ -236,7 +255,7 @@ class AudioPipeline:
     def _trim_to_padding(self) -> None:
         assert self._detection is not None
         # Two chunks above the threshold make speech: by then the padding is that much older.
-        padding = bytes_for_ms(self._detection.prefix_padding_ms, SPEECH_HZ)
+        padding = bytes_for_ms(self._padding_ms, SPEECH_HZ)
         self._speech.trim(padding + 2 * CHUNK * SAMPLE_BYTES)
 
     def _speech_is_too_long(self) -> bool:

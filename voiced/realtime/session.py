@@ -29,6 +29,7 @@ from voiced.conversation.effects import (
 )
 from voiced.engines.ports import Stt
 from voiced.errors import EngineError, leaves
+from voiced.realtime.detections import own_detections
 from voiced.realtime.outbox import Outbox, OutboxFull
 from voiced.realtime.pipeline import AudioPipeline
 from voiced.realtime.reply import Reply, Speaker
@@ -92,9 +93,13 @@ class Session:
             language=parts.settings.stt.language,
             acoustic_end=parts.settings.vad.acoustic_end,
             most_buffered_s=parts.settings.limits.input_audio_s,
+            turns=parts.settings.turn_detection,
         )
         self._state, effects = begin(
-            config, seed=seed, history_items=parts.settings.session.history_items
+            config,
+            seed=seed,
+            history_items=parts.settings.session.history_items,
+            detections=own_detections(parts.settings),
         )
         self._perform_all(effects)
 
