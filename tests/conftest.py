@@ -6,17 +6,26 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # What is on its way out when a test ends may take this long; nothing waits that need not.
-GRACE_S = 2.0
+GRACE_S = 30.0
+
+# How fast a machine makes examples says nothing about the code, and the same commit is judged by
+# the same examples each time. To look for new ones: pytest --hypothesis-profile=explore
+_ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("voiced", _ANY_MACHINE, derandomize=True, database=None)
+settings.register_profile("explore", _ANY_MACHINE, max_examples=2_000)
+settings.load_profile("voiced")
 
 
 def _descriptors() -> dict[int, str]:
@@ -40,6 +49,22 @@ def _children() -> set[psutil.Process]:
     return set(psutil.Process().children(recursive=True))
 
 
+def _new_children(before: set[psutil.Process]) -> set[psutil.Process]:
+    """Those since `before`, but not what a process of that time has started.
+
+    A daemon that several tests share may have to replace an engine at any time.
+    """
+    new = _children() - before
+    return {child for child in new if not before.intersection(_ancestors(child))}
+
+
+def _ancestors(child: psutil.Process) -> list[psutil.Process]:
+    try:
+        return child.parents()
+    except psutil.NoSuchProcess:
+        return []
+
+
 def _left_threads(before: set[threading.Thread]) -> list[str]:
     left = _threads() - before
     for thread in left:
@@ -48,7 +73,7 @@ def _left_threads(before: set[threading.Thread]) -> list[str]:
 
 
 def _left_children(before: set[psutil.Process]) -> list[str]:
-    left = _children() - before
+    left = _new_children(before)
     # One that has ended but was never waited for is a leak too; waiting here would hide it.
     zombies = {child for child in left if _status(child) == psutil.STATUS_ZOMBIE}
     _, alive = psutil.wait_procs(left - zombies, timeout=GRACE_S)
@@ -68,7 +93,11 @@ def _left_descriptors(before: dict[int, str]) -> list[str]:
 
     if new():
         gc.collect()  # what only the collector closes is closed all the same
-    return [f"file descriptor {fd} ({to})" for fd, to in new().items()]
+    # A thread of Trio's that is done with its work may still hold one for a moment.
+    give_up_at = time.monotonic() + GRACE_S
+    while (left := new()) and time.monotonic() < give_up_at:
+        time.sleep(0.01)
+    return [f"file descriptor {fd} ({to})" for fd, to in left.items()]
 
 
 @pytest.fixture(autouse=True)

@@ -18,22 +18,13 @@ import pytest
 import trio
 
 from tests.cli.commands import run_voiced
-from tests.realtime.live import (
-    CEILING_S,
-    Daemon,
-    connected,
-    daemon,
-    end_daemon,
-    start_daemon,
-)
+from tests.patience import CEILING_S
+from tests.realtime.live import Daemon, connected, daemon, end_daemon, start_daemon
 from tests.web.harness import ask, get
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-STOP_S = 5.0
-"""What the issue gives it to stop; a ceiling, since a hang would take for ever."""
 
 
 @pytest.fixture
@@ -49,7 +40,7 @@ def children_of(running: Daemon) -> list[psutil.Process]:
 
 
 def all_gone(processes: list[psutil.Process]) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=STOP_S)
+    _, alive = psutil.wait_procs(processes, timeout=CEILING_S)
     return not alive
 
 
@@ -67,7 +58,7 @@ async def test_sigterm_closes_connections_with_1001_and_leaves_nothing(tmp_path:
             assert busy.events[-1]["type"] == "response.done"
             assert busy.events[-1]["response"]["status"] == "failed"
             assert (await idle.close_reason()).code == 1001
-        assert running.process.wait(STOP_S) == 0
+        assert running.process.wait(CEILING_S) == 0
         assert all_gone(engines)
         running.told("STOPPING=1")
         assert [line["event"] for line in running.log][-1] == "stopped"
@@ -79,7 +70,7 @@ async def test_sigterm_does_not_wait_for_a_client_that_does_not_read(tmp_path: P
         stuck = await stuck_client(running)
         async with stuck:
             running.process.send_signal(signal.SIGTERM)
-            assert await trio.to_thread.run_sync(running.process.wait, STOP_S) == 0
+            assert await trio.to_thread.run_sync(running.process.wait, CEILING_S) == 0
 
 
 async def stuck_client(running: Daemon) -> trio.SocketStream:
@@ -105,7 +96,7 @@ async def test_a_second_sigterm_ends_it_at_once(tmp_path: Path) -> None:
             running.process.send_signal(signal.SIGTERM)
             await trio.to_thread.run_sync(running.told, "STOPPING=1")
             running.process.send_signal(signal.SIGTERM)
-            assert await trio.to_thread.run_sync(running.process.wait, STOP_S) == 0
+            assert await trio.to_thread.run_sync(running.process.wait, CEILING_S) == 0
         assert all_gone(engines)
         assert "stopping at once" in [line["event"] for line in running.log]
         assert "Traceback" not in running.raw_log
@@ -114,13 +105,13 @@ async def test_a_second_sigterm_ends_it_at_once(tmp_path: Path) -> None:
 def test_sigint_is_a_stop_like_any_other(tmp_path: Path) -> None:
     with daemon(tmp_path) as running:
         running.process.send_signal(signal.SIGINT)
-        assert running.process.wait(STOP_S) == 0
+        assert running.process.wait(CEILING_S) == 0
 
 
 def test_sigterm_while_it_starts(starting: Daemon) -> None:
     starting.told("STATUS=loading engines")
     starting.process.send_signal(signal.SIGTERM)
-    assert starting.process.wait(STOP_S) == 0
+    assert starting.process.wait(CEILING_S) == 0
     assert "ready" not in [line["event"] for line in starting.log]
     assert "Traceback" not in starting.raw_log
 
@@ -245,7 +236,7 @@ def test_sigterm_while_a_model_loads_and_loads(tmp_path: Path) -> None:
     try:
         running.told("STATUS=loading engines")
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(STOP_S) == 0
+        assert running.process.wait(CEILING_S) == 0
         assert "Traceback" not in running.raw_log
     finally:
         end_daemon(running)
@@ -278,7 +269,7 @@ def served(home: Path, stdout: int, **environ: str) -> Iterator[subprocess.Popen
         yield process
         process.send_signal(signal.SIGTERM)
         process.stderr.read()
-        assert process.wait(STOP_S) == 0
+        assert process.wait(CEILING_S) == 0
     finally:
         process.kill()
         process.wait()

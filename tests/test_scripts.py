@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import CEILING_S
+
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 TOOLS = (
     *("bash", "env", "readlink", "dirname", "cat", "ls", "rm"),
@@ -45,7 +47,7 @@ def _run(
         env=environ,
         cwd=cwd,
         check=False,
-        timeout=60,
+        timeout=CEILING_S,
     )
 
 

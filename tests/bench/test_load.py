@@ -18,6 +18,7 @@ from wsproto.connection import Connection
 from wsproto.events import Message
 
 from tests.client.scripted_peer import Peer, serve_script
+from tests.patience import CEILING_S
 from voiced.bench.daemon import Daemon
 from voiced.bench.load import Load, LoadReport, client_frame, encode_frames
 from voiced.bench.sessions import run_step
@@ -51,7 +52,7 @@ async def run_load(load: Load) -> subprocess.CompletedProcess[bytes]:
         capture_stderr=True,
         check=False,
     )
-    with trio.fail_after(60):
+    with trio.fail_after(CEILING_S):
         return await run()
 
 
@@ -114,7 +115,7 @@ async def test_lost_sessions_are_counted() -> None:
         async with process.stdin, process.stdout:
             await process.stdin.send_all(msgspec.json.encode(load_for(url, 3, 1.0)) + b"\n")
             output = b""
-            with trio.fail_after(60):
+            with trio.fail_after(CEILING_S):
                 while data := await process.stdout.receive_some():
                     output += data
                 await process.wait()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from tests.patience import CEILING_S
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -27,5 +29,5 @@ async def run_voiced(
         capture_stderr=True,
         env={**kept, **environ},
     )
-    with trio.fail_after(60):
+    with trio.fail_after(CEILING_S):
         return await run()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.patience import CEILING_S
 from voiced.__main__ import main
 from voiced.cli import checks
 from voiced.settings import Server
@@ -154,7 +155,10 @@ def health() -> Iterator[tuple[int, dict[str, object]]]:
         thread.join()
 
 
-def test_a_port_where_voiced_answers_is_well(health: tuple[int, dict[str, object]]) -> None:
+def test_a_port_where_voiced_answers_is_well(
+    health: tuple[int, dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "ANSWER_S", CEILING_S)
     port, answer = health
     answer.update(status="ok", version="0.1.0", sessions=0)
     assert "voiced answers" in checks.check_port(Server(port=port)).detail

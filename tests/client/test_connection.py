@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from tests.client.scripted_peer import Peer, serve_script
+from tests.patience import CEILING_S
 from voiced.client.address import parse_address, server_url
 from voiced.client.connection import open_client
 from voiced.client.dial import ServerAbsent
@@ -163,8 +164,8 @@ async def test_server_that_is_none_is_told_from_one_that_is_slow(
 ) -> None:
     async with serve_tcp(server) as url:
         # Far below the deadline for connecting, which would say something else.
-        with trio.fail_after(30), pytest.raises(ClientError, match=said):
-            async with open_client(url, connect_s=60):
+        with trio.fail_after(CEILING_S), pytest.raises(ClientError, match=said):
+            async with open_client(url, connect_s=2 * CEILING_S):
                 pass
 
 
@@ -219,7 +220,7 @@ async def test_cancelled_client_leaves_and_the_server_sees_it() -> None:
             nursery.start_soon(stay)
             await waiting.wait()
             nursery.cancel_scope.cancel(reason="the test wants it")
-        with trio.fail_after(10):
+        with trio.fail_after(CEILING_S):
             await gone.wait()
 
 

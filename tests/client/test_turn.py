@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from tests.client.scripted_peer import Peer, serve_script, spoken_turn, typed_turn
+from tests.patience import CEILING_S
 from voiced.client.connection import open_client
 from voiced.client.microphone import INPUT_RATE_HZ, Microphone
 from voiced.client.turn import TurnRecorder, run_spoken_turn, run_typed_turn
@@ -15,7 +16,7 @@ SPEECH = b"\x10\x20" * (INPUT_RATE_HZ // 10)
 
 
 async def speak(url: str, microphone: Microphone) -> TurnRecorder:
-    with trio.fail_after(20):
+    with trio.fail_after(CEILING_S):
         async with open_client(url) as client:
             await client.configure({"audio": {"input": {"transcription": {}}}})
             return await run_spoken_turn(client, microphone)

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import trio
 
+from tests.patience import CEILING_S
 from voiced.engines.host import EngineHost
 from voiced.engines.spec import EngineSpec, HostPolicy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-
-PATIENCE_S = 20.0
-"""A ceiling for what must happen; nothing is measured by it."""
 
 
 def spec_for(engine: str, options: dict[str, Any] | None = None) -> EngineSpec:
@@ -38,7 +36,7 @@ async def running_host(
 ) -> AsyncIterator[EngineHost]:
     """A host that is ready; afterwards no process and no file descriptor is left."""
     descriptors = len(os.listdir("/proc/self/fd"))
-    with trio.fail_after(PATIENCE_S):
+    with trio.fail_after(CEILING_S):
         async with trio.open_nursery() as nursery:
             host = EngineHost(spec, policy, on_alive=on_alive)
             await nursery.start(host.serve)
@@ -58,7 +56,7 @@ async def wait_gone(pid: int) -> None:
     except ProcessLookupError:
         return
     try:
-        with trio.fail_after(PATIENCE_S):
+        with trio.fail_after(CEILING_S):
             await trio.lowlevel.wait_readable(pidfd)
     finally:
         os.close(pidfd)

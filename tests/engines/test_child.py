@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.engines.host_helpers import running_host, spec_for
+from tests.patience import CEILING_S
 from voiced.engines import wire
 from voiced.engines.ports import WorkCancelled
 from voiced.engines.process import child_environment
@@ -65,12 +66,12 @@ def test_it_ends_with_its_request_pipe_whatever_it_does(child: subprocess.Popen[
     assert receive(child) == wire.Part(1, {"begun": True})
     assert child.stdin is not None
     child.stdin.close()
-    assert child.wait(10) == 0
+    assert child.wait(CEILING_S) == 0
 
 
 def test_it_ends_when_told(child: subprocess.Popen[bytes]) -> None:
     send(child, wire.Stop())
-    assert child.wait(10) == 0
+    assert child.wait(CEILING_S) == 0
 
 
 def test_signals_to_the_whole_group_leave_it_to_its_parent(child: subprocess.Popen[bytes]) -> None:
@@ -83,7 +84,7 @@ def test_signals_to_the_whole_group_leave_it_to_its_parent(child: subprocess.Pop
 def test_it_ends_on_what_is_no_frame(child: subprocess.Popen[bytes]) -> None:
     assert child.stdin is not None
     child.stdin.write(b"\xff\xff\xff\xff")
-    assert child.wait(10) == 70
+    assert child.wait(CEILING_S) == 70
 
 
 def test_a_cancel_that_comes_too_late_is_ignored(child: subprocess.Popen[bytes]) -> None:
@@ -166,7 +167,7 @@ def test_work_ends_its_audio_for_whoever_waits_for_it() -> None:
     work.add_audio(b"a")
     work.add_audio(b"b")
     work.end_audio()
-    thread.join(10)
+    thread.join(CEILING_S)
     assert heard == [b"a", b"b"]
 
 
@@ -217,7 +218,7 @@ def test_closing_waits_for_a_hook_that_is_running() -> None:
 
     def hook() -> None:
         entered.set()
-        leave.wait(10)
+        leave.wait(CEILING_S)
         order.append("hook")
 
     def close() -> None:
@@ -227,9 +228,9 @@ def test_closing_waits_for_a_hook_that_is_running() -> None:
     work.on_cancel(hook)
     threads = [threading.Thread(target=work.cancel), threading.Thread(target=close)]
     threads[0].start()
-    entered.wait(10)
+    entered.wait(CEILING_S)
     threads[1].start()
     leave.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(CEILING_S)
     assert order == ["hook", "closed"]

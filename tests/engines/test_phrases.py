@@ -16,6 +16,7 @@ import pytest
 import soxr
 
 from tests.engines.host_helpers import running_host
+from tests.patience import CEILING_S
 from voiced.engines.clients import EngineStt
 from voiced.engines.ports import WorkCancelled
 from voiced.engines.spec import EngineSpec
@@ -201,7 +202,9 @@ def test_the_process_imports_only_what_it_needs() -> None:
         "print([m for m in ('trio', 'numpy', 'hassil', 'sounddevice', 'soxr', 'structlog')"
         " if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=CEILING_S
+    )
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 

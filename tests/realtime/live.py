@@ -27,6 +27,7 @@ from trio_websocket import CloseReason, ConnectionClosed, wrap_client_stream
 
 from tests.certificates import Certified, certify
 from tests.clients.oracles import judge
+from tests.patience import CEILING_S
 from voiced.audio.pcm import WIRE_HZ, bytes_for_ms, duration_ms
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trio_websocket import WebSocketConnection
-
-CEILING_S = 30.0
-"""Ends a test that hangs; nothing is measured by it."""
 
 STUBS = {
     "VOICED_STT__ENGINE": "stub",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from tests.patience import CEILING_S
 from tests.realtime.fakes import FakeLlm, FakeStt, FakeTts, says
 from voiced.engines.clients import EngineLlm, EngineStt, EngineTts
 from voiced.engines.host import EngineHost
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from voiced.engines.ports import Kind
 
-CEILING_S = 20.0
 ONE_SECOND = bytes(32_000)
 
 SIDES = pytest.mark.parametrize("side", ["fake", "real"])

@@ -10,6 +10,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
+from tests.patience import CEILING_S
 from voiced.supervision.lag import Lag, LagMeter
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ async def test_whoever_blocks_the_loop_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("voiced.supervision.lag.WARN_EVERY_S", 0.0)  # the machine may stall too
     meter = LagMeter(warn_ms=100.0, period_s=0.01)
     named: list[dict[str, Any]] = []
-    with capture_logs() as logs, trio.fail_after(20):
+    with capture_logs() as logs, trio.fail_after(CEILING_S):
         async with trio.open_nursery() as nursery:
             await nursery.start(meter.serve)
             while not named:

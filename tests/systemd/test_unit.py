@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import CEILING_S
+
 UNIT = Path(__file__).resolve().parents[2] / "systemd/voiced.service"
 PROGRAM = "/opt/voiced/.venv/bin/voiced"
 
@@ -26,7 +28,7 @@ def _verify(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=CEILING_S,
     )
 
 
@@ -49,7 +51,7 @@ def test_the_sandbox_is_tight(tmp_path: Path) -> None:
     copy.write_text(UNIT.read_text())
     command = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20"]
     result = subprocess.run(
-        [*command, str(copy)], capture_output=True, text=True, check=False, timeout=60
+        [*command, str(copy)], capture_output=True, text=True, check=False, timeout=CEILING_S
     )
     assert result.returncode == 0, result.stdout[-300:]
 

@@ -12,6 +12,7 @@ import structlog
 import trio
 import trio.testing
 
+from tests.patience import CEILING_S
 from voiced.assistant.announcements import load_announcements
 from voiced.tools.clock import local_now
 from voiced.tools.home import NoHome
@@ -64,7 +65,7 @@ async def open_house(state: Path, now: float = 1_000.0) -> AsyncIterator[House]:
 async def test_it_rings_in_the_session_that_set_it(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
         assert (await house.call("set_timer", seconds=1)) == {"ok": True, "duration_s": 1}
-        with trio.fail_after(10):
+        with trio.fail_after(CEILING_S):
             await house.rang.wait()
         assert house.heard == [("sess_1", "Your timer for 1 second is over.")]
         assert (await house.call("timer_status"))["error"] == "no_timer"
@@ -93,7 +94,7 @@ async def test_a_cancelled_timer_never_rings(tmp_path: Path) -> None:
         assert (await house.call("cancel_timer"))["error"] == "no_timer"
         # A later timer rings, the cancelled one did not.
         await house.call("set_timer", seconds=1.1)
-        with trio.fail_after(10):
+        with trio.fail_after(CEILING_S):
             await house.rang.wait()
         assert len(house.heard) == 1
 
@@ -114,7 +115,7 @@ async def test_it_outlives_a_restart_by_the_wall_clock(tmp_path: Path) -> None:
         running = later.timers.running
         assert running is not None
         assert (running.session_id, running.duration_s) == ("sess_1", LONG_S)
-        assert running.remaining_s == pytest.approx(LONG_S - 600, abs=10)
+        assert running.remaining_s == pytest.approx(LONG_S - 600, abs=CEILING_S)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ async def test_one_that_nobody_could_hear_is_told_to_who_comes_first(tmp_path: P
         assert house.timers.take_missed() is None
         house.audience = False
         house.timers.set(0.0, "sess_1")
-        with trio.fail_after(10):
+        with trio.fail_after(CEILING_S):
             await house.rang.wait()
         house.now += 120
         # A timer that runs is another matter, and outlives a restart beside the missed one.
@@ -162,7 +163,7 @@ async def test_one_that_nobody_could_hear_is_told_to_who_comes_first(tmp_path: P
 async def test_one_that_was_heard_is_not_told_again(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
         house.timers.set(0.0, "sess_1")
-        with trio.fail_after(10):
+        with trio.fail_after(CEILING_S):
             await house.rang.wait()
         assert house.timers.take_missed() is None
 
@@ -173,7 +174,7 @@ async def test_only_the_latest_missed_timer_is_kept(tmp_path: Path) -> None:
         for duration_s in (0.0, 1.0):
             house.rang = trio.Event()
             house.timers.set(duration_s, "sess_1")
-            with trio.fail_after(10):
+            with trio.fail_after(CEILING_S):
                 await house.rang.wait()
         assert house.timers.take_missed() == "Your timer for 1 second was over 1 second ago."
         assert house.timers.take_missed() is None
@@ -191,7 +192,7 @@ class Disk:
 
     def write(self, path: Path, data: bytes | None) -> None:
         trio.from_thread.run_sync(self.begun.send_nowait, data or b"")
-        assert self.held.wait(10)
+        assert self.held.wait(CEILING_S)
         _write(path, data)
         trio.from_thread.run_sync(self.done.send_nowait, data or b"")
 
@@ -204,11 +205,11 @@ async def test_a_missed_timer_is_in_the_file_while_the_daemon_runs(
         await house.call("set_timer", minutes=5)
     disk = Disk(monkeypatch)
     async with open_house(tmp_path, now=1_000.0 + 400) as later:
-        with trio.fail_after(10):
+        with trio.fail_after(CEILING_S):
             saved = await disk.read.receive()
         assert saved.startswith(b'{"running":null,"missed":{')
         assert later.timers.take_missed() is not None
-        with trio.fail_after(10):
+        with trio.fail_after(CEILING_S):
             assert await disk.read.receive() == b""
         assert not (tmp_path / FILE_NAME).exists()
 
@@ -220,7 +221,7 @@ async def test_what_changes_while_the_disk_is_busy_is_saved_too(
     async with open_house(tmp_path) as house:
         disk.held.clear()
         await house.call("set_timer", hours=1)
-        with trio.fail_after(10):
+        with trio.fail_after(CEILING_S):
             await disk.written.receive()
             await house.call("set_timer", hours=2)
             disk.held.set()
@@ -285,7 +286,7 @@ async def test_a_disk_that_cannot_be_written_costs_only_the_restart(tmp_path: Pa
     gone = tmp_path / "gone"
     async with open_house(gone) as house:
         await house.call("set_timer", seconds=1)
-        with trio.fail_after(10):
+        with trio.fail_after(CEILING_S):
             await house.rang.wait()
     assert not gone.exists()
 
@@ -295,7 +296,7 @@ async def test_nobody_to_tell_is_no_fault(tmp_path: Path) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(timers.serve)
         timers.set(0.0, "sess_1")
-        with trio.fail_after(10):
+        with trio.fail_after(CEILING_S):
             while timers.running is not None:
                 await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel(reason="the test is over")

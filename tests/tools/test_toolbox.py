@@ -38,7 +38,7 @@ class Bell:
         "required": ["how"],
         "additionalProperties": False,
     }
-    deadline_s = 0.01
+    deadline_s = 600.0
 
     async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> Mapping[str, Any]:
         if arguments["how"] == "badly":
@@ -94,7 +94,10 @@ async def test_bad_arguments_are_explained_to_the_model(arguments: str, fault: s
     [("badly", "failed"), ("sorry", "failed"), ("slowly", "timeout"), ("oddly", "failed")],
 )
 async def test_a_tool_that_fails_is_a_result(how: str, error: str) -> None:
-    result = await call(Bell(), json.dumps({"how": how}))
+    tool = Bell()
+    if how == "slowly":
+        tool.deadline_s = 0.01
+    result = await call(tool, json.dumps({"how": how}))
     assert (result["ok"], result["error"]) == (False, error)
     assert "secret" not in json.dumps(result)
     assert ("tower is locked" in result["message"]) is (how == "sorry")
@@ -106,7 +109,6 @@ async def test_an_unknown_tool_is_a_result() -> None:
 
 async def test_cancelling_the_response_cancels_its_tool() -> None:
     tool = Bell()
-    tool.deadline_s = 60.0
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(Toolbox([tool]).call, "bell", '{"how": "slowly"}', CONTEXT)

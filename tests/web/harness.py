@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
+from tests.patience import CEILING_S
 from tests.realtime.fakes import FakeLlm, FakeStt, FakeToolbox, FakeTts
 from voiced.settings import Auth, Limits, Server, Settings
 from voiced.web.app import VoicedApp, build_app
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from voiced.web.tls import HasContext
     from voiced.web.websocket import Upgrade
 
-CEILING_S = 10.0  # far beyond what anything here takes; ends a test that hangs
 REMOTE = "192.0.2.7"  # an address that is never this machine's
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select
 from typing import TYPE_CHECKING, Any
@@ -294,7 +295,8 @@ async def test_a_client_that_never_reads_an_answer_is_cut_off() -> None:
         await connect(port) as stream,
     ):
         await stream.send_all(get("/large"))
-        await stream.receive_some(1)
+        with contextlib.suppress(trio.BrokenResourceError):  # cut off before this got to run
+            await stream.receive_some(1)
         await door.drain()
         assert door.connections == 0
 

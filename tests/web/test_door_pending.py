@@ -62,7 +62,7 @@ async def test_without_a_bound_they_would_pile_up() -> None:
 
 
 async def test_a_head_that_dribbles_in_is_answered_408() -> None:
-    settings = make_settings(server={"head_timeout_s": 0.1, "close_timeout_s": 0.1})
+    settings = make_settings(server={"head_timeout_s": 0.1, "close_timeout_s": 1.0})
 
     async def dribble(stream: trio.SocketStream) -> None:
         try:
