@@ -12,8 +12,8 @@ import trio
 
 from tests.certificates import certify
 from tests.cli.commands import run_voiced
+from tests.patience import CEILING_S
 from tests.realtime.live import (
-    CEILING_S,
     connected,
     daemon,
     end_daemon,

@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from trio_websocket import ConnectionClosed
 
 from tests.certificates import Certified, certify
+from tests.patience import CEILING_S
 from tests.web.harness import (
-    CEILING_S,
     ask,
     connect,
     connect_tls,
