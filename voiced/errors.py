@@ -55,6 +55,16 @@ class AudioError(VoicedError):
     status = 400
 
 
+class MediaError(VoicedError):
+    """Decoding or encoding broke down: its process crashed, hung, or took too long."""
+
+    code = "media_failed"
+    status = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, public="The audio could not be converted.")
+
+
 class EngineError(VoicedError):
     """Something an engine did or could not do; the root of the engine errors."""
 

@@ -74,8 +74,12 @@ class ChildProcess:
     """A running child. Whoever made it runs `write_forever` and `drain_stderr` as tasks, and
     calls `aclose`, which reaps it and closes every file descriptor."""
 
-    def __init__(self, command: list[str], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: list[str], environ: Mapping[str, str], *, pass_fds: tuple[int, ...] = ()
+    ) -> None:
         """Start it. Blocks for the millisecond that takes, and raises `OSError` if it fails.
+
+        `pass_fds` are open in the child under the same numbers; they stay the caller's here.
 
         Not in a thread: the kernel's parent-death signal is sent when the *thread* that
         started the child ends, and worker threads end when idle.
@@ -87,6 +91,7 @@ class ChildProcess:
             stderr=subprocess.PIPE,
             bufsize=0,
             env=dict(environ),
+            pass_fds=pass_fds,
             start_new_session=True,  # Ctrl-C in a terminal is for the daemon
         )
         assert popen.stdin is not None

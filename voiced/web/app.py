@@ -11,11 +11,12 @@ from werkzeug.exceptions import HTTPException
 
 from voiced.engines.owner import request_owner
 from voiced.errors import VoicedError
-from voiced.web.bodies import answer_refusal
+from voiced.web.bodies import answer_error, answer_refusal
 from voiced.web.refusal import Refusal, Refused
 from voiced.web.routes.documents import document_routes
 from voiced.web.routes.models import model_routes
 from voiced.web.routes.status import status_routes
+from voiced.web.streaming import StreamingConnection, StreamingRequest
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -37,7 +38,10 @@ MESSAGES = {
 
 
 class VoicedApp(QuartTrio):
-    """quart-trio with structured logging of what its routes raise."""
+    """quart-trio with bodies that are never held whole, and structured logging of what fails."""
+
+    asgi_http_class = StreamingConnection
+    request_class = StreamingRequest
 
     def log_exception(
         self,
@@ -88,9 +92,7 @@ async def _answer_http_error(error: HTTPException) -> Response:
 
 
 async def _answer_voiced_error(error: VoicedError) -> Response:
-    if error.status >= 500:
-        log.error("http route failed", error=str(error), code=error.code)
-    return answer_refusal(Refusal(error.status, error.code, error.public))
+    return answer_error(error)
 
 
 async def _answer_refused(error: Refused) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+import structlog
 from quart import Response, request
 
 from voiced.conversation.config import rejected_by
@@ -13,7 +14,14 @@ from voiced.web.refusal import Refusal, Refused, refusal_body
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from voiced.errors import VoicedError
+
+log = structlog.get_logger()
+
 T = TypeVar("T")
+
+RETRY_AFTER_S = {429: "1", 503: "2"}
+"""When it is worth to try again: a queue moves on soon, an engine takes a moment to start."""
 
 
 async def read_json(kind: type[T]) -> T:
@@ -49,3 +57,16 @@ def answer_refusal(refusal: Refusal) -> Response:
     response.headers["Cache-Control"] = "no-store"
     response.headers.extend(refusal.headers)
     return response
+
+
+def answer_error(error: VoicedError) -> Response:
+    """The answer for an error of ours. Clients of the API try again by themselves on some."""
+    if error.status >= 500:
+        log.error("http route failed", error=str(error), code=error.code)
+    headers: tuple[tuple[str, str], ...] = ()
+    if error.status in RETRY_AFTER_S:
+        headers = (("Retry-After", RETRY_AFTER_S[error.status]),)
+    elif error.status >= 500:
+        # What the clients of OpenAI look for: it would go the same way again.
+        headers = (("X-Should-Retry", "false"),)
+    return answer_refusal(Refusal(error.status, error.code, error.public, headers))
