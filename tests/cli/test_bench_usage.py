@@ -19,6 +19,7 @@ from tests.cli.commands import run_voiced
         (("turn", "--url", "http://127.0.0.1:1"), 2, b"WebSocket URL"),
         (("sessions", "--least", "9", "--most", "3"), 2, b"--least"),
         (("soak", "--turns", "10"), 2, b"three samples"),
+        (("ingest", "--pairs", "0"), 2, b"below 1"),
     ],
 )
 async def test_what_cannot_be_measured_is_one_line(
@@ -33,5 +34,5 @@ async def test_what_cannot_be_measured_is_one_line(
 async def test_help_names_the_benches() -> None:
     done = await run_voiced("bench", "--help")
     assert done.returncode == 0
-    for name in (b"turn", b"sessions", b"soak"):
+    for name in (b"turn", b"sessions", b"soak", b"ingest"):
         assert name in done.stdout

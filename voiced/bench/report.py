@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from voiced.bench.ingest import AppendCost, ReceiveCost
     from voiced.bench.memory import MemoryCost, Round
     from voiced.bench.sessions import Step
     from voiced.bench.soak import Growth, Outcome
@@ -161,6 +162,29 @@ def print_memory(console: Console, memory: MemoryCost) -> None:
         f"(from 1 to {memory.sessions} sessions; mean and s.d. of {memory.rounds} daemons)",
         soft_wrap=True,
     )
+
+
+def print_appends(console: Console, costs: Sequence[AppendCost]) -> None:
+    """One append, decoded by the daemon's code and by the standard library."""
+    table = _table("CPU time of decoding one append, us", "median", "p5", "p95", "max", "n")
+    for cost in costs:
+        _row(table, f"{cost.frame_ms} ms, voiced", cost.ours_us, digits=1)
+        _row(table, f"{cost.frame_ms} ms, json + base64", cost.library_us, digits=1)
+        _row(table, "  times as much", cost.ratio, digits=2)
+    console.print(table)
+    console.print()
+
+
+def print_receiving(console: Console, cost: ReceiveCost) -> None:
+    """The whole way of an append, from the socket to the session's buffer."""
+    title = f"CPU time of receiving one append of {cost.frame_ms} ms, us; {cost.sessions} sessions"
+    table = _table(title, "median", "p5", "p95", "max", "n", "idle %")
+    for name, summary in cost.cost_us.items():
+        _row(table, name, summary, f"{cost.idle_percent[name]:.2f}", digits=1)
+    for name, summary in cost.ratio.items():
+        _row(table, f"  daemon over {name}", summary, "", digits=2)
+    console.print(table)
+    console.print()
 
 
 SOAK_WORDS = {

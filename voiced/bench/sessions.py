@@ -67,7 +67,7 @@ def with_pauses(pcm: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def _generate(load: Load) -> AsyncGenerator[trio.Process, None]:
+async def generate(load: Load) -> AsyncGenerator[trio.Process, None]:
     """The load generator, connected and streaming; ended by closing its standard input."""
     process = await trio.lowlevel.open_process(
         [sys.executable, "-P", "-m", "voiced.bench.load"],
@@ -113,8 +113,8 @@ async def _measure(
         pcm=with_pauses(pcm),
         session=SESSION,
     )
-    async with _generate(load) as generator:
-        lines = _Lines(generator)
+    async with generate(load) as generator:
+        lines = Lines(generator)
         await lines.read_within(_CONNECT_S)
         connected = trio.current_time()
         before = await _usage(daemon)
@@ -151,7 +151,7 @@ async def _usage(daemon: Daemon) -> Usage:
     return await trio.to_thread.run_sync(measure_tree, daemon.pid)
 
 
-class _Lines:
+class Lines:
     """Lines of a process's standard output."""
 
     def __init__(self, process: trio.Process) -> None:

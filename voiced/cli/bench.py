@@ -29,6 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_turn(benches)
     _add_sessions(benches)
     _add_soak(benches)
+    _add_ingest(benches)
 
 
 def _add(
@@ -90,6 +91,17 @@ def _add_soak(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
 
 
+def _add_ingest(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "CPU time of taking in audio, against the standard library and a bare trio loop"
+    parser = _add(benches, "ingest", text, run_ingest)
+    _add_number(parser, "--pairs", 50, "times that each length of append is decoded by turns")
+    _add_number(parser, "--sessions", 20, "sessions that stream at once")
+    _add_number(parser, "--rounds", 7, "streams to each server, by turns")
+    parser.add_argument(
+        "--step-s", type=positive, default=4.0, metavar="S", help="length of a stream (4)"
+    )
+
+
 def _add_number(
     parser: argparse.ArgumentParser, name: str, default: int, text: str, *, least: int = 1
 ) -> None:
@@ -118,6 +130,14 @@ def run_sessions(args: argparse.Namespace) -> int:
 
     quiet_logs(Settings())
     return run_trio(bench_sessions, args)
+
+
+def run_ingest(args: argparse.Namespace) -> int:
+    """What taking in audio costs."""
+    from voiced.bench.run_ingest import bench_ingest
+
+    quiet_logs(Settings())
+    return run_trio(bench_ingest, args)
 
 
 def run_soak(args: argparse.Namespace) -> int:
