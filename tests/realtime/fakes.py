@@ -238,6 +238,8 @@ class FakeToolbox:
     def __init__(self) -> None:
         self.called: list[str] = []
 
+    names = ("get_time",)
+
     def schemas(self) -> list[dict[str, Any]]:
         return [{"name": "get_time", "description": "", "parameters": {}}]
 

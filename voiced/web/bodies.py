@@ -9,6 +9,7 @@ import structlog
 from quart import Response, request
 
 from voiced.conversation.config import rejected_by
+from voiced.conversation.paths import with_indexes
 from voiced.web.refusal import Refusal, Refused, refusal_body
 
 if TYPE_CHECKING:
@@ -33,12 +34,14 @@ async def read_json(kind: type[T]) -> T:
     """
     body = await request.get_data()
     try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as exc:
-        why = rejected_by(str(exc), "")
-        raise Refused(Refusal(400, why.code, why.message, param=why.param or None)) from exc
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.ValidationError as exc:
+            problem = with_indexes(str(exc), msgspec.json.decode(body), kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         raise Refused(Refusal(400, "invalid_json", "The body is not valid JSON.")) from exc
+    why = rejected_by(problem, "")
+    raise Refused(Refusal(400, why.code, why.message, param=why.param or None))
 
 
 def answer_json(

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 WELCOME = """\
 This is voiced, a daemon for spoken conversation.
 
-WebSocket /v1/realtime   converse, in the OpenAI Realtime protocol
-GET /health              is it alive?
-GET /ready               is it ready to converse?
-GET /v1/models           what is loaded
-GET /api/limitations     what it bears
-GET /openapi.json        all HTTP paths, for programs
+WebSocket /v1/realtime       converse, in the OpenAI Realtime protocol
+POST /v1/chat/completions    converse in writing
+GET /v1/models               what is loaded
+GET /health                  is it alive?
+GET /ready                   is it ready to converse?
+GET /api/limitations         what it bears
+GET /openapi.json            all HTTP paths, for programs
 """
 
 
