@@ -13,7 +13,13 @@ from typing import Any
 from voiced.conversation import effects as fx
 from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
-from voiced.conversation.items import Message
+from voiced.conversation.items import AudioFormat, Message, PcmaFormat, PcmFormat, PcmuFormat
+
+FORMATS: dict[str, AudioFormat] = {
+    "audio/pcm": PcmFormat(),
+    "audio/pcmu": PcmuFormat(),
+    "audio/pcma": PcmaFormat(),
+}
 
 ROUNDING_MS = 1
 """Truncation counts whole milliseconds: a clause cut by less was heard to its end."""
@@ -355,11 +361,13 @@ class Observer:
     def check_options(self, response: SeenResponse, options: fx.ResponseOptions) -> None:
         session, wanted = response.session, response.overrides
         tokens = wanted.get("max_output_tokens", session["max_output_tokens"])
-        voice = wanted.get("audio", {}).get("output", {}).get("voice")
+        output = {**session["audio"]["output"], **wanted.get("audio", {}).get("output", {})}
+        voice = output["voice"]
         expected = fx.ResponseOptions(
             modality=wanted.get("output_modalities", session["output_modalities"])[0],
             instructions=wanted.get("instructions", session["instructions"]),
-            voice=voice or session["audio"]["output"]["voice"],
+            format=FORMATS[output["format"]["type"]],
+            voice=voice["id"] if isinstance(voice, dict) else voice,
             speed=session["audio"]["output"]["speed"],
             max_output_tokens=None if tokens == "inf" else tokens,
         )

@@ -48,6 +48,10 @@ UPDATES: list[dict[str, Any]] = [
     {"type": "realtime", "audio": {"output": {"voice": "de", "speed": 1.25}}},
     {"type": "realtime", "audio": {"input": {"transcription": None}}},
     {"type": "realtime", "audio": {"input": {"transcription": {"model": "phrases"}}}},
+    {"type": "realtime", "audio": {"output": {"voice": {"id": "voice_1"}}}},
+    {"type": "realtime", "audio": {"output": {"format": {"type": "audio/pcmu"}}}},
+    {"type": "realtime", "audio": {"output": {"format": {"type": "audio/pcm", "rate": 24_000}}}},
+    {"type": "realtime", "audio": {"input": {"format": {"type": "audio/pcma"}}}},
     {"type": "realtime", "nonsense": 1},
     {"instructions": "without a type"},
 ]
@@ -57,6 +61,7 @@ OVERRIDES: list[dict[str, Any]] = [
     {"output_modalities": ["text"], "instructions": "In writing."},
     {"max_output_tokens": 5, "metadata": {"topic": "weather"}},
     {"audio": {"output": {"voice": "fr"}}},
+    {"audio": {"output": {"voice": {"id": "fr"}, "format": {"type": "audio/pcma"}}}},
     {"output_modalities": ["hologram"]},
 ]
 

@@ -16,6 +16,7 @@ import trio.testing
 from msgspec import structs
 
 from tests.clients.oracles import judge
+from voiced.audio.formats import PCM, WireFormat
 from voiced.audio.pcm import SPEECH_HZ, WIRE_HZ, bytes_for_ms
 from voiced.engines.ports import (
     EngineInfo,
@@ -194,8 +195,10 @@ class FakeTts(Leaving):
         rate: int = WIRE_HZ,
         first_s: float = 0.05,
         error: Exception | None = None,
+        portion: bytes = b"",
     ) -> None:
         super().__init__()
+        self.portion = portion or bytes_for_ms(100, rate) * b"\x01"
         self.clause_ms = clause_ms
         self.rate = rate
         self.first_s = first_s
@@ -212,9 +215,8 @@ class FakeTts(Leaving):
         priority: Priority = Priority.CONVERSATION,
     ) -> AsyncIterator[AsyncIterator[PcmChunk]]:
         self.spoken.append((text, voice, speed))
-        portion = bytes_for_ms(100, self.rate) * b"\x01"
         steps: list[Any] = [self.first_s]
-        steps += [PcmChunk(pcm=portion, sample_rate=self.rate)] * (self.clause_ms // 100)
+        steps += [PcmChunk(pcm=self.portion, sample_rate=self.rate)] * (self.clause_ms // 100)
         if self.error is not None:
             steps.append(self.error)
         async with self.entered():
@@ -276,7 +278,7 @@ class Talk:
         """What the connection does with one client event."""
         event = decode(json.dumps({"type": kind, **fields}))
         if isinstance(event, Append):
-            self.session.pipeline.feed(event.audio)
+            self.session.append_audio(event.audio, event.event_id)
         elif isinstance(event, Commit):
             self.session.commit_audio(event.event_id)
         else:
@@ -293,11 +295,11 @@ class Talk:
     def configure(self, **session: object) -> None:
         self.send("session.update", session={"type": "realtime", **session})
 
-    async def hear(self, pcm: bytes, portion_ms: float = 20) -> None:
+    async def hear(self, audio: bytes, portion_ms: float = 20, form: WireFormat = PCM) -> None:
         """Feed audio at real-time pace."""
-        step = bytes_for_ms(portion_ms, WIRE_HZ)
-        for start in range(0, len(pcm), step):
-            self.session.pipeline.feed(pcm[start : start + step])
+        step = form.bytes_for_ms(portion_ms)
+        for start in range(0, len(audio), step):
+            self.session.append_audio(audio[start : start + step])
             await trio.sleep(portion_ms / 1000)
 
     async def next(self) -> dict[str, Any]:

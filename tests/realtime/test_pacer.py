@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from voiced.audio.pcm import WIRE_HZ, bytes_for_ms, duration_ms
-from voiced.realtime.reply import CHUNK_BYTES, Pacer
+from voiced.realtime.reply import CHUNK_MS, Pacer
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -70,7 +70,9 @@ async def test_chunks_are_small_keep_their_clause_and_lose_nothing(
     chunks = [chunk async for chunk in pacer]
     assert b"".join(pcm for span, pcm in chunks if span == 0) == first
     assert b"".join(pcm for span, pcm in chunks if span == 1) == second
-    assert all(len(pcm) <= CHUNK_BYTES and len(pcm) % 2 == 0 for _, pcm in chunks)
+    assert all(
+        len(pcm) <= bytes_for_ms(CHUNK_MS, WIRE_HZ) and len(pcm) % 2 == 0 for _, pcm in chunks
+    )
     assert pacer.clause_ms(0) == pytest.approx(duration_ms(len(first), WIRE_HZ))
 
 

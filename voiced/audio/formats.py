@@ -86,3 +86,9 @@ PCMA: Final = WireFormat(
 """G.711 A-law: 8 bytes a millisecond."""
 
 FORMATS: Final[dict[FormatName, WireFormat]] = {form.name: form for form in (PCM, PCMU, PCMA)}
+
+
+def wire_format(named: msgspec.Struct) -> WireFormat:
+    """The format that a format object of the protocol names by its tag; `KeyError` for others."""
+    name: FormatName = named.__struct_config__.tag  # type: ignore[assignment]
+    return FORMATS[name]

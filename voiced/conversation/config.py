@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from voiced.conversation.detection import Detections, ServerVad, TurnDetection, turned_to
-from voiced.conversation.items import AudioFormat, Modality
+from voiced.conversation.items import AudioFormat, Modality, PcmFormat
 
 
 class Transcription(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -36,19 +36,25 @@ class NoiseReduction(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class AudioIn(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`session.audio.input`."""
+    """`session.audio.input`. Another format is that of the next turn."""
 
-    format: AudioFormat = AudioFormat()
+    format: AudioFormat = PcmFormat()
     transcription: Transcription | None = None
     noise_reduction: NoiseReduction | None = None
     turn_detection: TurnDetection | None = ServerVad()
 
 
-class AudioOut(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`session.audio.output`."""
+class VoiceId(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A voice in the form that OpenAI has for a client's own voices."""
 
-    format: AudioFormat = AudioFormat()
-    voice: str = "en-us"
+    id: str
+
+
+class AudioOut(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`session.audio.output`. All of it is for the next response; the one that runs goes on."""
+
+    format: AudioFormat = PcmFormat()
+    voice: str | VoiceId = "en-us"
     speed: Annotated[float, Meta(ge=0.25, le=1.5)] = 1.0
 
 
@@ -141,12 +147,19 @@ def update_config(
         current["audio"]["input"]["turn_detection"] = (detections or Detections()).base(kind)
     wanted = {key: value for key, value in patch.items() if key not in {"model", "type"}}
     merged = convert_strictly(merge(current, wanted), SessionConfig, "session")
-    if voice_fixed and merged.audio.output.voice != config.audio.output.voice:
+    voice, was = merged.audio.output.voice, config.audio.output.voice
+    if voice_fixed and voice_name(voice) != voice_name(was):
         raise Rejected(
             "cannot_update_voice",
             "Cannot update a conversation's voice once audio is present.",
         )
     return merged
+
+
+def voice_name(voice: str | VoiceId) -> str:
+    """The name in either form of a voice. Responses show this one alone: clients refuse `{id}`
+    there."""
+    return voice.id if isinstance(voice, VoiceId) else voice
 
 
 def merge(base: Any, patch: Any) -> Any:  # noqa: ANN401 - JSON values of any shape

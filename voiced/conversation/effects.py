@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from voiced.conversation.config import SessionConfig
 from voiced.conversation.events import ServerEvent
-from voiced.conversation.items import CancelReason, Item, Modality
+from voiced.conversation.items import AudioFormat, CancelReason, Item, Modality
 
 
 class Emit(Struct, frozen=True):
@@ -44,6 +44,7 @@ class ResponseOptions(Struct, frozen=True, kw_only=True):
 
     modality: Modality
     instructions: str
+    format: AudioFormat
     voice: str
     speed: float
     max_output_tokens: int | None

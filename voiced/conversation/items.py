@@ -115,11 +115,25 @@ class Entry(Struct, frozen=True, kw_only=True):
         return sum(span.sent_ms for span in self.spans)
 
 
-class AudioFormat(Struct, frozen=True, forbid_unknown_fields=True):
+class PcmFormat(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="audio/pcm"):
     """Signed 16-bit little-endian mono at the protocol's one rate for PCM."""
 
-    type: Literal["audio/pcm"] = "audio/pcm"
     rate: Annotated[int, Meta(ge=24_000, le=24_000)] = 24_000
+
+
+class PcmuFormat(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="audio/pcmu"
+):
+    """G.711 µ-law: one byte a sample, 8 kHz."""
+
+
+class PcmaFormat(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="audio/pcma"
+):
+    """G.711 A-law: one byte a sample, 8 kHz."""
+
+
+AudioFormat = PcmFormat | PcmuFormat | PcmaFormat
 
 
 class ResponseAudioOutput(Struct, frozen=True):

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from voiced.conversation.config import Rejected, Tokens, convert_strictly
+from voiced.conversation.config import (
+    Rejected,
+    Tokens,
+    VoiceId,
+    convert_strictly,
+    voice_name,
+)
 from voiced.conversation.effects import ResponseOptions
 from voiced.conversation.items import AudioFormat, Entry, Message, Modality, Part
 
@@ -25,7 +31,7 @@ class OutputOverride(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """`response.audio.output`."""
 
     format: AudioFormat | UnsetType = UNSET
-    voice: str | UnsetType = UNSET
+    voice: str | VoiceId | UnsetType = UNSET
 
 
 class AudioOverride(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -90,11 +96,13 @@ def plan_response(
     modalities = (
         config.output_modalities if wanted.output_modalities is UNSET else wanted.output_modalities
     )
-    voice = wanted.audio.output.voice
+    output = wanted.audio.output
+    voice = config.audio.output.voice if output.voice is UNSET else output.voice
     options = ResponseOptions(
         modality=modalities[0],
         instructions=config.instructions if wanted.instructions is UNSET else wanted.instructions,
-        voice=config.audio.output.voice if voice is UNSET else voice,
+        format=config.audio.output.format if output.format is UNSET else output.format,
+        voice=voice_name(voice),
         speed=config.audio.output.speed,
         max_output_tokens=None if tokens == "inf" else tokens,
     )

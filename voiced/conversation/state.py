@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from voiced.conversation.config import SessionConfig
 from voiced.conversation.detection import Detections
 from voiced.conversation.effects import Effect, Emit, ResponseOptions
-from voiced.conversation.items import AudioFormat, Entry
+from voiced.conversation.items import Entry
 
 if TYPE_CHECKING:
     from voiced.conversation.events import ServerEvent
@@ -31,7 +31,6 @@ class ActiveResponse(Struct, frozen=True, kw_only=True):
     options: ResponseOptions
     conversation_id: str | None
     max_output_tokens: int | Literal["inf"]
-    format: AudioFormat
     metadata: dict[str, str] | None = None
     waiting_for: frozenset[str] = frozenset()
     answers: str | None = None

@@ -9,7 +9,6 @@ import structlog
 import trio
 from trio_websocket import ConnectionClosed
 
-from voiced.audio.pcm import SAMPLE_BYTES, WIRE_HZ
 from voiced.conversation import inputs as inp
 from voiced.conversation.effects import Close
 from voiced.realtime.rates import TokenBucket
@@ -30,8 +29,8 @@ MOST_DEBT_S = 1.0
 not; up to this it is only read more slowly. Reading never pauses for longer either, since pings
 and control events wait behind audio."""
 
-AUDIO_BYTES_PER_S = 2 * WIRE_HZ * SAMPLE_BYTES
-"""Twice real time."""
+AUDIO_RATE = 2.0
+"""Seconds of audio that may come in a second: twice real time."""
 
 GARBAGE_ALLOWED = 20
 """Undecodable messages in a row before the connection is closed with 1002."""
@@ -117,11 +116,7 @@ class Intake:
         self._session = session
         self._limits = limits
         self._signs = signs
-        self._audio = TokenBucket(
-            rate=AUDIO_BYTES_PER_S,
-            burst=limits.audio_burst_s * WIRE_HZ * SAMPLE_BYTES,
-            now=now,
-        )
+        self._audio = TokenBucket(rate=AUDIO_RATE, burst=limits.audio_burst_s, now=now)
         self._control = TokenBucket(
             rate=limits.events_per_minute / 60, burst=limits.events_per_minute, now=now
         )
@@ -155,7 +150,11 @@ class Intake:
 
 
 async def take_audio(session: Session, append: Append, bucket: TokenBucket) -> None:
-    """Pass on one append, or refuse it where the client is far ahead; see `MOST_DEBT_S`."""
+    """Pass on one append, or refuse it where the client is far ahead; see `MOST_DEBT_S`.
+
+    `bucket` counts seconds of audio.
+    """
+    audio_s = session.pipeline.form.duration_ms(len(append.audio)) / 1000
     debt_s = bucket.take(0, trio.current_time())
     if debt_s > MOST_DEBT_S:
         message = f"Audio comes too fast: wait {debt_s:.0f} s. This audio was ignored."
@@ -163,10 +162,10 @@ async def take_audio(session: Session, append: Append, bucket: TokenBucket) -> N
             inp.RefuseEvent(event_id=append.event_id, code="rate_limit_exceeded", message=message)
         )
         # What comes at the pace of speech is not held up: control events are behind it.
-        debt_s = len(append.audio) / AUDIO_BYTES_PER_S
+        debt_s = audio_s / AUDIO_RATE
     else:
-        session.pipeline.feed(append.audio)
-        debt_s = bucket.take(len(append.audio), trio.current_time())
+        session.append_audio(append.audio, append.event_id)
+        debt_s = bucket.take(audio_s, trio.current_time())
     if debt_s > 0:
         await trio.sleep(min(debt_s, MOST_DEBT_S))
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from voiced.audio.pcm import SAMPLE_BYTES, SPEECH_HZ, WIRE_HZ, bytes_for_ms
-from voiced.audio.resample import resample_whole
+from voiced.audio.formats import PCM, WireFormat
+from voiced.audio.pcm import SAMPLE_BYTES, SPEECH_HZ
+from voiced.audio.resample import to_speech
 from voiced.conversation import inputs as inp
 from voiced.errors import VoicedError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-SLICE_BYTES = bytes_for_ms(5_000, WIRE_HZ)
+SLICE_MS = 5_000
 """Audio resampled in one go when a whole buffer is committed: about 5 ms."""
 
 
@@ -29,6 +30,7 @@ class Listening:
         self.scope = trio.CancelScope()
         self.audio: deque[bytes] = deque()
         self.raw = b""
+        self.form = PCM
         self.item_id: str | None = None
         self.bytes_fed = 0
         self._changed = trio.Event()
@@ -39,10 +41,10 @@ class Listening:
         self.bytes_fed += len(pcm)
         self._changed.set()
 
-    def finish(self, item_id: str, raw: bytes) -> None:
-        """The utterance is over and belongs to `item_id`; `raw` is its tail at 24 kHz."""
+    def finish(self, item_id: str, raw: bytes, form: WireFormat) -> None:
+        """The utterance is over and belongs to `item_id`; `raw` is its tail as it came."""
         self.item_id = item_id
-        self.raw = raw
+        self.raw, self.form = raw, form
         self._changed.set()
 
     async def changed(self) -> None:
@@ -83,8 +85,10 @@ async def pass_on(listening: Listening, utterance: Utterance) -> str:
         if listening.item_id is not None:
             break
         await listening.changed()
-    for start in range(0, len(listening.raw), SLICE_BYTES):
-        piece = resample_whole(listening.raw[start : start + SLICE_BYTES], WIRE_HZ, SPEECH_HZ)
+    form = listening.form
+    size = form.bytes_for_ms(SLICE_MS)
+    for start in range(0, len(listening.raw), size):
+        piece = to_speech(listening.raw[start : start + size], form).tobytes()
         listening.bytes_fed += len(piece)
         await utterance.feed(piece)
         await trio.lowlevel.checkpoint()

@@ -13,11 +13,11 @@ import numpy as np
 import structlog
 import trio
 
-from voiced.audio.chunks import ChunkBuffer
-from voiced.audio.pcm import SAMPLE_BYTES, SPEECH_HZ, WIRE_HZ, bytes_for_ms, duration_ms
-from voiced.audio.resample import CHUNK, ChunkResampler
+from voiced.audio.formats import WireFormat, wire_format
+from voiced.audio.resample import CHUNK
 from voiced.conversation import inputs as inp
 from voiced.conversation.detection import ServerVad
+from voiced.realtime.buffer import InputBuffer
 from voiced.realtime.listening import Listening, recognise
 from voiced.turns.detector import SAMPLES_PER_MS, Started, TurnDetector
 from voiced.turns.judgement import Verdict, silence_ms
@@ -44,9 +44,9 @@ session does not hold up the others."""
 class AudioPipeline:
     """Owns the input buffer of one session. `run` is its one task; the rest never waits.
 
-    What is fed is kept as raw 24 kHz audio until it is analysed, then at 16 kHz until it is
-    claimed. Without turn detection it just stays raw. The buffer is bounded by
-    `most_buffered_s`: the oldest audio is dropped and counted.
+    What is fed is kept as it came until it is claimed; with turn detection, only as much from
+    before speech as its padding. The buffer is bounded by `most_buffered_s`: the oldest audio is
+    dropped and counted.
     """
 
     def __init__(
@@ -64,12 +64,10 @@ class AudioPipeline:
         self._stt = stt
         self._apply = apply
         self._default_language = self._language = language
-        self._most_bytes = int(most_buffered_s * WIRE_HZ) * SAMPLE_BYTES
+        self._buffer = InputBuffer(most_buffered_s)
+        self._next_form: WireFormat = self._buffer.form
         self._detector = TurnDetector(acoustic_end=acoustic_end)
-        self._resampler = ChunkResampler()
         self._silero = SileroState()
-        self._raw = bytearray()
-        self._speech = ChunkBuffer()
         self._detection: TurnDetection | None = None
         self._turns = turns
         self._padding_ms = turns.prefix_padding_ms
@@ -81,7 +79,6 @@ class AudioPipeline:
         self._opened: list[Listening] = []
         self._claimed: list[Listening] = []
         self._wake = trio.Event()
-        self.dropped_bytes = 0
 
     # -- called by the session and the connection, never waiting ---------------------------
 
@@ -92,6 +89,8 @@ class AudioPipeline:
         if detection is None and self._detection is not None:
             self.drop()
         self._detection = detection
+        self._next_form = wire_format(audio.format)
+        self._change_format()
         wants_text = audio.transcription is not None
         self._listens_early = detection is not None and (detection.create_response or wants_text)
         asked = audio.transcription
@@ -114,52 +113,56 @@ class AudioPipeline:
             silence = silence_ms(Verdict.UNCLEAR, detection.eagerness, own.semantic_silence_ms)
         self._detector.silence_samples = silence * SAMPLES_PER_MS
 
-    def feed(self, pcm: bytes) -> None:
-        """Add audio as it came: PCM16 mono at 24 kHz."""
-        self._raw += pcm
-        surplus = len(self._raw) - self._most_bytes
-        if surplus > 0:
-            self.dropped_bytes += surplus
-            self._detector.skip(surplus // SAMPLE_BYTES * SPEECH_HZ // WIRE_HZ)
-            del self._raw[:surplus]
+    def feed(self, audio: bytes) -> None:
+        """Add audio as it came: whole samples in the format of `form`."""
+        self._detector.skip(self._buffer.feed(audio))
         if self._detection is None:
             return
-        if len(self._raw) >= self._resampler.step_bytes or self._detector.deadline is not None:
+        pending = len(self._buffer.pending)
+        if pending >= self._buffer.step_bytes or self._detector.deadline is not None:
             self._wake.set()
+
+    @property
+    def form(self) -> WireFormat:
+        """The format of what is fed now. A change of the session's waits for the turn's end."""
+        return self._buffer.form
+
+    @property
+    def dropped_bytes(self) -> int:
+        """Audio that was lost since there was too much of it."""
+        return self._buffer.dropped_bytes
 
     @property
     def buffered_ms(self) -> float:
         """Audio that a commit would take."""
-        heard_bytes = len(self._speech)
-        if self._listening is not None:
-            heard_bytes += self._listening.bytes_fed
-        return duration_ms(len(self._raw), WIRE_HZ) + duration_ms(heard_bytes, SPEECH_HZ)
+        return self._buffer.size_ms
 
     @property
     def held_bytes(self) -> int:
         """Audio in memory for this session, what the recogniser keeps of an utterance included."""
         heard = 0 if self._listening is None else self._listening.bytes_fed
         claimed = sum(listening.bytes_fed + len(listening.raw) for listening in self._claimed)
-        return len(self._raw) + len(self._speech) + heard + claimed
+        return self._buffer.size_bytes + heard + claimed
 
     def claim(self, item_id: str) -> None:
         """Everything buffered is the audio of `item_id`: transcribe it."""
-        raw = bytes(self._raw)
+        # After the end of a turn, what is not analysed yet belongs to what comes next.
+        whole = not self._turn_is_over
+        audio = self._buffer.join(pending=whole)
         listening = self._listening
         if listening is None:
-            listening = Listening()
-            if self._speech:
-                listening.add(self._speech.join())
+            listening, tail = Listening(), audio
             self._open(listening)
+        else:
+            tail = bytes(self._buffer.pending) if whole else b""
         self._listening = None
         self._claimed.append(listening)
-        if self._turn_is_over:
-            # What is still raw belongs to what comes next.
-            listening.finish(item_id, b"")
-            self._speech.clear()
-        else:
-            listening.finish(item_id, raw)
+        listening.finish(item_id, tail, self.form)
+        if whole:
             self._forget_speech()
+        else:
+            self._buffer.clear(pending=False)
+            self._change_format()
 
     def drop(self) -> None:
         """Forget the buffer, and the speech in it."""
@@ -169,12 +172,21 @@ class AudioPipeline:
         self._forget_speech()
 
     def _forget_speech(self) -> None:
-        self._detector.skip(len(self._raw) // SAMPLE_BYTES * SPEECH_HZ // WIRE_HZ)
+        self._detector.skip(self._buffer.pending_samples)
         self._detector.reset()
-        self._resampler.reset()
         self._silero.reset()
-        self._raw.clear()
-        self._speech.clear()
+        self._buffer.clear(pending=True)
+        self._change_format()
+
+    def _change_format(self) -> None:
+        """Take up the session's format where nothing of a turn is in the buffer."""
+        if self._next_form is self.form:
+            return
+        in_turn = self._buffer.size_bytes if self._detection is None else self._detector.speaking
+        if not in_turn:
+            self._detector.skip(self._buffer.pending_samples)
+            self._silero.reset()
+            self._buffer.use(self._next_form)
 
     def _open(self, listening: Listening) -> None:
         self._opened.append(listening)
@@ -200,47 +212,49 @@ class AudioPipeline:
 
     def _analyse(self) -> bool:
         """Take one slice of what is raw; false when there is less than a chunk."""
-        samples, _ = self._resampler.chunks(self._raw, CHUNKS_A_SLICE)
+        samples, raw = self._buffer.take(CHUNKS_A_SLICE)
         if not samples.size:
             self._end_early()
             return bool(self._opened)
         scaled = samples.astype(np.float32)
         scaled *= 1 / 32768
+        size, form = self._buffer.step_bytes, self.form
         for index, probability in enumerate(self._vad.probabilities(self._silero, scaled)):
+            self._buffer.keep(raw[index * size : (index + 1) * size])
             chunk = slice(index * CHUNK, (index + 1) * CHUNK)
             self._take_chunk(samples[chunk], scaled[chunk], probability)
+            if self.form is not form:
+                # A turn ended, and with it the use of the format that the rest is in.
+                self._detector.skip(len(samples) - chunk.stop)
+                break
         return True
 
     def _take_chunk(
         self, samples: NDArray[np.int16], scaled: NDArray[np.float32], probability: float
     ) -> None:
-        pcm = samples.tobytes()
         if self._listening is not None:
-            self._listening.add(pcm)
-        else:
-            self._speech.append(pcm)
-            if not self._detector.speaking:
-                self._trim_to_padding()
+            self._listening.add(samples.tobytes())
+        elif not self._detector.speaking:
+            self._trim_to_padding()
         change = self._detector.push(probability, scaled)
         if isinstance(change, Started):
-            self._start_speech(change)
+            self._start_speech(change, samples)
         elif change is not None:
             self._stop_speech(change.sample)
-        elif self._detector.speaking and self._speech_is_too_long():
-            log.info("turn ended at its longest", limit_bytes=self._most_bytes)
+        elif self._detector.speaking and self._buffer.is_overfull:
+            log.info("turn ended at its longest", limit_ms=round(self.buffered_ms))
             self._detector.reset()
             self._stop_speech(self._detector.position)
 
-    def _start_speech(self, started: Started) -> None:
+    def _start_speech(self, started: Started, last_chunk: NDArray[np.int16]) -> None:
         assert self._detection is not None
         padding = self._padding_ms * SAMPLES_PER_MS
         wanted = self._detector.position - max(0, started.sample - padding)
-        self._speech.keep_last(wanted * SAMPLE_BYTES)
-        start = self._detector.position - len(self._speech) // SAMPLE_BYTES
+        self._buffer.keep_last(wanted)
+        start = self._detector.position - self._buffer.heard_samples
         if self._listens_early:
             self._listening = Listening()
-            self._listening.add(self._speech.join())
-            self._speech.clear()
+            self._listening.add(self._buffer.as_speech(last_chunk))
             self._open(self._listening)
         # Speech that goes on within its own padding must not begin before the last turn's end.
         self._apply(inp.SpeechStarted(max(start // SAMPLES_PER_MS, self._stopped_ms)))
@@ -255,22 +269,17 @@ class AudioPipeline:
     def _trim_to_padding(self) -> None:
         assert self._detection is not None
         # Two chunks above the threshold make speech: by then the padding is that much older.
-        padding = bytes_for_ms(self._padding_ms, SPEECH_HZ)
-        self._speech.trim(padding + 2 * CHUNK * SAMPLE_BYTES)
-
-    def _speech_is_too_long(self) -> bool:
-        held = len(self._speech) if self._listening is None else self._listening.bytes_fed
-        return held > self._most_bytes * SPEECH_HZ // WIRE_HZ
+        self._buffer.trim(self._padding_ms + 2 * CHUNK / SAMPLES_PER_MS)
 
     def _end_early(self) -> None:
         """Spare the wait for a whole chunk when the silence window ends inside one."""
         deadline = self._detector.deadline
-        if deadline is None or not self._raw:
+        ahead = self._buffer.pending_samples
+        if deadline is None or not ahead:
             return
-        ahead = len(self._raw) // SAMPLE_BYTES * SPEECH_HZ // WIRE_HZ
         if self._detector.position + ahead < deadline:
             return
-        tail = np.frombuffer(bytes(self._raw), "<i2").astype(np.float32)
+        tail = self.form.decode(bytes(self._buffer.pending)).astype(np.float32)
         level = float(np.sqrt(np.mean(np.square(tail)))) / 32768
         stopped = self._detector.quiet(ahead, level)
         if stopped is not None:

@@ -10,9 +10,10 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 import trio
 
-from voiced.audio.pcm import WIRE_HZ, bytes_for_ms, duration_ms
+from voiced.audio.formats import PCM, WireFormat, wire_format
 from voiced.audio.resample import StreamResampler
 from voiced.conversation import inputs as inp
 from voiced.engines.ports import Llm, Tts
@@ -34,7 +35,8 @@ SYNTHESIS_AHEAD_MS = 2_000
 """The next clause is synthesised when less audio than this waits to be sent: early enough for
 a slow voice, late enough that an interruption wastes little."""
 
-CHUNK_BYTES = bytes_for_ms(100, WIRE_HZ)
+CHUNK_MS = 100
+"""The longest audio delta."""
 
 
 class Speaker(msgspec.Struct, frozen=True):
@@ -64,7 +66,8 @@ class Reply:
         self._apply = apply
         self._began = began
         self._end = Answered(finish="stop")
-        self._pacer = Pacer(speaker.lead_ms)
+        self._form = wire_format(generate.options.format)
+        self._pacer = Pacer(speaker.lead_ms, self._form)
         self.timing_ms: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -148,21 +151,25 @@ class Reply:
             async for chunk in chunks:
                 self._mark("tts_first_audio", asked)
                 if resampler is None or resampler.from_hz != chunk.sample_rate:
-                    resampler = StreamResampler(chunk.sample_rate, WIRE_HZ)
-                self._pacer.put(span, resampler.resample(chunk.pcm))
+                    resampler = StreamResampler(chunk.sample_rate, self._form.rate_hz)
+                self._put(span, resampler.resample(chunk.pcm))
         if resampler is not None:
-            self._pacer.put(span, resampler.flush())
+            self._put(span, resampler.flush())
+
+    def _put(self, span: int, pcm: bytes) -> None:
+        audio = pcm if self._form is PCM else self._form.encode(np.frombuffer(pcm, "<i2"))
+        self._pacer.put(span, audio)
 
     async def _send(self) -> None:
-        async for span, pcm in self._pacer:
+        async for span, audio in self._pacer:
             if "total" not in self.timing_ms:
                 self._mark("total", self._began)
             self._apply(
                 inp.ReplyAudio(
                     response_id=self._generate.response_id,
                     span=span,
-                    audio=pcm,
-                    duration_ms=duration_ms(len(pcm), WIRE_HZ),
+                    audio=audio,
+                    duration_ms=self._form.duration_ms(len(audio)),
                     clause_ms=self._pacer.clause_ms(span),
                 )
             )
@@ -173,14 +180,16 @@ class Reply:
 
 
 class Pacer:
-    """Audio on its way to the client, never more than `lead_ms` ahead of its playing.
+    """Audio of one format on its way to the client, never more than `lead_ms` ahead of its playing.
 
     What lies here is cancelled for nothing; what is with the client can only be cut there.
     Iterate it in one task; ends after `finish`.
     """
 
-    def __init__(self, lead_ms: float) -> None:
+    def __init__(self, lead_ms: float, form: WireFormat = PCM) -> None:
         self._lead_ms = lead_ms
+        self._form = form
+        self._chunk_bytes = form.bytes_for_ms(CHUNK_MS)
         self._chunks: deque[tuple[int, bytes]] = deque()
         self._buffered_bytes = 0
         self._clause_bytes: Counter[int] = Counter()
@@ -190,17 +199,17 @@ class Pacer:
         self._started_at: float | None = None
         self._sent_ms = 0.0
 
-    def put(self, span: int, pcm: bytes) -> None:
+    def put(self, span: int, audio: bytes) -> None:
         """Add audio of one clause, cut into chunks of at most 100 ms."""
-        for start in range(0, len(pcm), CHUNK_BYTES):
-            self._chunks.append((span, pcm[start : start + CHUNK_BYTES]))
-        self._buffered_bytes += len(pcm)
-        self._clause_bytes[span] += len(pcm)
+        for start in range(0, len(audio), self._chunk_bytes):
+            self._chunks.append((span, audio[start : start + self._chunk_bytes]))
+        self._buffered_bytes += len(audio)
+        self._clause_bytes[span] += len(audio)
         self._changed.set()
 
     def clause_ms(self, span: int) -> float:
         """How long the audio of that clause is, as far as it was put."""
-        return duration_ms(self._clause_bytes[span], WIRE_HZ)
+        return self._form.duration_ms(self._clause_bytes[span])
 
     def finish(self) -> None:
         """No more audio comes."""
@@ -209,7 +218,7 @@ class Pacer:
 
     async def wait_below(self, milliseconds: float) -> None:
         """Wait until less audio than this waits here."""
-        while duration_ms(self._buffered_bytes, WIRE_HZ) >= milliseconds:
+        while self._form.duration_ms(self._buffered_bytes) >= milliseconds:
             self._drained = trio.Event()
             await self._drained.wait()
 
@@ -222,12 +231,12 @@ class Pacer:
                 raise StopAsyncIteration
             self._changed = trio.Event()
             await self._changed.wait()
-        span, pcm = self._chunks[0]
-        await self._keep_pace(duration_ms(len(pcm), WIRE_HZ))
+        span, audio = self._chunks[0]
+        await self._keep_pace(self._form.duration_ms(len(audio)))
         self._chunks.popleft()
-        self._buffered_bytes -= len(pcm)
+        self._buffered_bytes -= len(audio)
         self._drained.set()
-        return span, pcm
+        return span, audio
 
     async def _keep_pace(self, chunk_ms: float) -> None:
         now = trio.current_time()

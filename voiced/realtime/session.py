@@ -119,6 +119,18 @@ class Session:
         finally:
             self._stepping = False
 
+    def append_audio(self, audio: bytes, event_id: str | None = None) -> None:
+        """More audio from the client; refused where it is not whole samples of its format."""
+        if len(audio) % self.pipeline.form.sample_bytes:
+            message = "Audio must be whole 16-bit samples: an even number of bytes."
+            self.apply(
+                inp.RefuseEvent(
+                    event_id=event_id, code="invalid_value", message=message, param="audio"
+                )
+            )
+        else:
+            self.pipeline.feed(audio)
+
     def commit_audio(self, event_id: str | None) -> None:
         """The client commits the input buffer by hand."""
         self.apply(inp.CommitAudio(event_id=event_id, buffered_ms=self.pipeline.buffered_ms))

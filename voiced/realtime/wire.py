@@ -120,16 +120,7 @@ def decode(message: str | bytes) -> Append | Commit | inp.Input:
         event: AnyEvent = LONG_DECODER.decode(message) if long else DECODER.decode(message)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         return refusal_of_long(exc) if long else refusal(message, exc)
-    if isinstance(event, Append):
-        if len(event.audio) % 2:
-            return inp.RefuseEvent(
-                event_id=event.event_id,
-                code="invalid_value",
-                message="Audio must be whole 16-bit samples: an even number of bytes.",
-                param="audio",
-            )
-        return event
-    return event if isinstance(event, Commit) else to_input(event)
+    return event if isinstance(event, Append | Commit) else to_input(event)
 
 
 def to_input(event: AnyEvent) -> inp.Input:
