@@ -32,6 +32,7 @@ from voiced.errors import StartupError
 from voiced.realtime.connection import serve_connection
 from voiced.realtime.hub import SessionHub
 from voiced.realtime.reply import Speaker
+from voiced.realtime.secrets import ClientSecrets
 from voiced.realtime.session import SessionParts
 from voiced.settings import Settings
 from voiced.settings_loader import state_directory
@@ -107,12 +108,18 @@ async def open_app(settings: Settings, notifier: Notifier) -> AsyncIterator[App]
     ):
         timers.announce = hub.announce
         status = Status(settings, engines.hosts, hub, lag, hearts)
+        client_secrets = ClientSecrets(
+            trio.current_time,
+            most=settings.limits.client_secrets,
+            most_bytes=settings.limits.client_secrets_bytes,
+        )
         services = Services(
             settings=settings,
             stt=engines.stt,
             llm=engines.llm,
             tts=engines.tts,
             toolbox=toolbox,
+            client_secrets=client_secrets,
             hosts=engines.hosts,
             began=int(time.time()),
         )
@@ -232,6 +239,7 @@ async def open_web(
         hearts=hearts,
         secure=ports.secure,
         certificate=ports.certificate,
+        client_secrets=services.client_secrets,
     ) as door:
         status.door = door
         yield door

@@ -118,6 +118,25 @@ class Limits(Section, frozen=True):
             "connections", "the one that has waited longest without a complete request is closed"
         ),
     ] = 64
+    wrong_keys_per_minute: Annotated[
+        Positive,
+        limit(
+            "wrong API keys from one address (of IPv6: one /64 network)",
+            "until a minute's share is free again, no key from there is looked at: WebSockets get "
+            "the error `rate_limit_exceeded` and close code 4029, HTTP requests 429",
+        ),
+    ] = 60
+    client_secrets: Annotated[
+        Positive,
+        limit("client secrets at once", "a further one is refused with 429 until one expires"),
+    ] = 1000
+    client_secrets_bytes: Annotated[
+        Positive,
+        limit(
+            "bytes of sessions attached to client secrets",
+            "a further secret is refused with 429 until one expires",
+        ),
+    ] = 4_194_304
     events_per_minute: Annotated[
         Positive,
         limit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +13,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 
 from tests.patience import CEILING_S
 from tests.realtime.fakes import FakeLlm, FakeStt, FakeToolbox, FakeTts
+from voiced.realtime.secrets import ClientSecrets
 from voiced.settings import Auth, Limits, Server, Settings
 from voiced.web.app import VoicedApp, build_app
 from voiced.web.door import Door, open_door
@@ -69,10 +71,15 @@ def make_app(status: Status | None = None, **parts: Any) -> VoicedApp:  # noqa: 
             "llm": FakeLlm(),
             "tts": FakeTts(),
             "toolbox": cast("Toolbox", FakeToolbox()),
+            "client_secrets": make_secrets(),
             **parts,
         }
     )
     return build_app(status, services)
+
+
+def make_secrets(*, most: int = 100, most_bytes: int = 100_000) -> ClientSecrets:
+    return ClientSecrets(time.monotonic, most=most, most_bytes=most_bytes)
 
 
 async def echo(websocket: WebSocketConnection, upgrade: Upgrade) -> None:
@@ -88,6 +95,7 @@ async def running(
     app: Application | None = None,
     remote: str | None = None,
     certificate: HasContext | None = None,
+    client_secrets: ClientSecrets | None = None,
 ) -> AsyncIterator[tuple[Door, int]]:
     """Open a door; yields it and its port: that of TLS where there is a certificate.
 
@@ -106,6 +114,7 @@ async def running(
             peer=peer,
             secure=secure,
             certificate=certificate,
+            client_secrets=client_secrets,
         ) as door:
             yield door, (door.secure_addresses or door.addresses)[0][1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 import trio
 from trio_websocket import ConnectionClosed
@@ -81,7 +82,10 @@ async def serve_connection(
     closes the socket.
     """
     signs = Signs(idle_s)
-    async with hub.open_session(upgrade.remote, upgrade.query.get("model")) as session:
+    attached = upgrade.attached.session
+    defaults = None if attached is None else msgspec.json.decode(attached)
+    model = upgrade.query.get("model")
+    async with hub.open_session(upgrade.remote, model, defaults=defaults) as session:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(write, websocket, session, limits.send_timeout_s, signs)

@@ -5,21 +5,28 @@ from __future__ import annotations
 import secrets
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import trio
 from structlog.contextvars import bound_contextvars
 
 from voiced.conversation import inputs as inp
-from voiced.conversation.config import Audio, AudioIn, AudioOut, SessionConfig
+from voiced.conversation.config import (
+    Audio,
+    AudioIn,
+    AudioOut,
+    Rejected,
+    SessionConfig,
+    update_config,
+)
 from voiced.engines.owner import request_owner
 from voiced.realtime.detections import own_detections
 from voiced.realtime.session import CLOSE_FAULT, Session
 from voiced.supervision.hearts import BEAT_S, SILENT_S, Hearts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from voiced.realtime.session import SessionParts
     from voiced.settings import Settings
@@ -88,10 +95,16 @@ class SessionHub:
                     heart.beat()
 
     @asynccontextmanager
-    async def open_session(self, remote: str, model: str | None) -> AsyncIterator[Session]:
-        """A new session, for as long as the context lasts; leaving it cancels all its work."""
+    async def open_session(
+        self, remote: str, model: str | None, *, defaults: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[Session]:
+        """A new session, for as long as the context lasts; leaving it cancels all its work.
+
+        `defaults` is the `session` object that came with a client secret.
+        """
         seed = secrets.token_hex(8)
-        session = Session(default_config(self._parts.settings, seed, model), seed, self._parts)
+        config = opening_config(self._parts.settings, seed, model=model, defaults=defaults)
+        session = Session(config, seed, self._parts)
         self._sessions[session.id] = session
         began = trio.current_time()
         with bound_contextvars(session=session.id):
@@ -162,6 +175,29 @@ async def guard(session: Session, run: Callable[[Session], Awaitable[None]]) -> 
         except Exception:
             log.exception("session failed")
             session.fail(CLOSE_FAULT, "internal error")
+
+
+def opening_config(
+    settings: Settings,
+    seed: str,
+    *,
+    model: str | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> SessionConfig:
+    """The configuration that a session begins with: the daemon's own, updated by `defaults`.
+
+    A `model` in the URL comes before that of `defaults`. Raises `Rejected`, as an update does,
+    where `defaults` is no session object.
+    """
+    named = (defaults or {}).get("model")
+    if named is not None and not isinstance(named, str):
+        message = "Invalid value for 'session.model': expected `str`."
+        raise Rejected("invalid_value", message, param="session.model")
+    config = default_config(settings, seed, model or named)
+    if defaults is None:
+        return config
+    detections = own_detections(settings)
+    return update_config(config, defaults, voice_fixed=False, detections=detections)
 
 
 def default_config(settings: Settings, seed: str, model: str | None) -> SessionConfig:

@@ -9,14 +9,17 @@ import msgspec
 import structlog
 import trio
 
+from voiced.realtime.secrets import Attached
 from voiced.web.auth import KEY_PROTOCOL, Authenticator, Verdict, credential, credential_refusal
 from voiced.web.head import Head, read_head
 from voiced.web.refusal import Refusal, refusal_response
+from voiced.web.request_shape import object_to_shape
 from voiced.web.streams import HttpStream, MessageStream, linger
 from voiced.web.websocket import (
     CLOSE_CREDENTIALS,
     CLOSE_REQUEST,
     CLOSE_TOO_MANY,
+    CLOSE_UNKNOWN_SESSION,
     DoorSocket,
     Upgrade,
     accept_websocket,
@@ -32,8 +35,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 REALTIME_PATH = "/v1/realtime"
-BETA_HEADER, BETA_VALUE = "openai-beta", "realtime=v1"
-BETA_PROTOCOL = "openai-beta.realtime-v1"
 
 
 class AdmittedSocket(msgspec.Struct, frozen=True):
@@ -51,6 +52,17 @@ class AdmittedHttp(msgspec.Struct, frozen=True):
 
     stream: HttpStream
     peer: str
+
+
+class Objection(msgspec.Struct, frozen=True):
+    """Why a WebSocket is turned away, as an `error` event, and the close code that follows.
+
+    3000 for a missing or wrong credential, 4000 for a request of another shape, 4001 for a
+    session that is not known, 4029 for one connection too many.
+    """
+
+    refusal: Refusal
+    close_code: int
 
 
 class Admission:
@@ -124,10 +136,10 @@ class Admission:
         self, stream: ClientStream, head: Head, peer: str
     ) -> AdmittedSocket | None:
         # Decided before anything is accepted: only who gets in may send long messages.
-        objection = self._object(head, peer)
+        decision = self._decide(head, peer)
         websocket = MessageStream(stream) if isinstance(stream, trio.SocketStream) else stream
-        if objection is not None:
-            refusal, code = objection
+        if isinstance(decision, Objection):
+            refusal, code = decision.refusal, decision.close_code
             log.info("turn away websocket", remote=peer, close_code=code, code=refusal.code)
             malformed = await turn_away(
                 websocket, head, refusal, code, timeout_s=self._server.close_timeout_s
@@ -147,7 +159,7 @@ class Admission:
             self._discount(peer)
             await self._refuse(stream, accepted, peer)
             return None
-        upgrade = describe_upgrade(head, peer, secret_prefix=KEY_PROTOCOL)
+        upgrade = describe_upgrade(head, peer, decision, secret_prefix=KEY_PROTOCOL)
         return AdmittedSocket(accepted, upgrade)
 
     def _count(self, peer: str) -> None:
@@ -158,31 +170,32 @@ class Admission:
         if not self._sockets[peer]:
             del self._sockets[peer]
 
-    def _object(self, head: Head, peer: str) -> tuple[Refusal, int] | None:
-        """What is said after the upgrade, as an `error` event, and the close code that follows.
+    def _decide(self, head: Head, peer: str) -> Attached | Objection:
+        """What the session begins with, or why there is none: said after the upgrade."""
+        key = credential(head.headers, head.values("sec-websocket-protocol"))
+        verdict, attached = self._authenticator.check_realtime(peer, head.headers, key)
+        refusal = credential_refusal(verdict)
+        if refusal is not None:
+            guessing = verdict is Verdict.TOO_MANY
+            return Objection(refusal, CLOSE_TOO_MANY if guessing else CLOSE_CREDENTIALS)
+        attached = Attached() if attached is None else attached
+        refusal = object_to_shape(head, attached.kind)
+        if refusal is not None:
+            return Objection(refusal, CLOSE_REQUEST)
+        if "session_id" in head.query:
+            message = "There is no such session, or it is over; connect without 'session_id'."
+            refusal = Refusal(404, "session_not_found", message, param="session_id")
+            return Objection(refusal, CLOSE_UNKNOWN_SESSION)
+        return self._object_to_number(peer) or attached
 
-        3000 for a missing or wrong credential, 4000 for a client of the retired beta protocol,
-        4029 for one connection too many.
-        """
-        protocols = head.values("sec-websocket-protocol")
-        verdict = self._authenticator.check(peer, head.headers, credential(head.headers, protocols))
-        if verdict is not Verdict.GRANTED:
-            refusal = credential_refusal(verdict)
-            if refusal is not None:
-                return refusal, CLOSE_CREDENTIALS
-        if BETA_PROTOCOL in protocols or BETA_VALUE in head.tokens(BETA_HEADER):
-            message = (
-                "The Realtime beta shape is not supported. Use the GA shape, without"
-                f" `OpenAI-Beta: {BETA_VALUE}` and `{BETA_PROTOCOL}`."
-            )
-            return Refusal(400, "beta_api_shape_disabled", message), CLOSE_REQUEST
+    def _object_to_number(self, peer: str) -> Objection | None:
         if self._sockets[peer] >= self._limits.connections_per_address:
             message = (
                 f"Too many connections from this address: at most"
                 f" {self._limits.connections_per_address} (limits.connections_per_address)."
             )
-            return Refusal(429, "too_many_connections", message), CLOSE_TOO_MANY
+            return Objection(Refusal(429, "too_many_connections", message), CLOSE_TOO_MANY)
         if self.sockets >= self._limits.sessions:
             message = f"Too many sessions: at most {self._limits.sessions} (limits.sessions)."
-            return Refusal(429, "too_many_sessions", message), CLOSE_TOO_MANY
+            return Objection(Refusal(429, "too_many_sessions", message), CLOSE_TOO_MANY)
         return None

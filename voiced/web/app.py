@@ -16,6 +16,7 @@ from voiced.web.refusal import Refusal, Refused
 from voiced.web.routes.chat import chat_routes
 from voiced.web.routes.documents import document_routes
 from voiced.web.routes.models import model_routes
+from voiced.web.routes.secrets import secret_routes
 from voiced.web.routes.status import status_routes
 from voiced.web.streaming import StreamingConnection, StreamingRequest
 
@@ -68,6 +69,7 @@ def build_app(status: StatusSource, services: Services) -> VoicedApp:
     app.register_blueprint(status_routes(status))
     app.register_blueprint(model_routes(services))
     app.register_blueprint(chat_routes(services))
+    app.register_blueprint(secret_routes(services))
     app.register_blueprint(document_routes(app))
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(VoicedError, _answer_voiced_error)

@@ -18,7 +18,9 @@ from voiced.web.trust import is_local
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from voiced.realtime.secrets import Attached, ClientSecrets
     from voiced.settings import Settings
+    from voiced.web.guesses import WrongKeys
 
 KEY_PROTOCOL = "openai-insecure-api-key."
 # A proxy on this machine hides who is asking, so what it forwards is not local. One that adds none
@@ -35,6 +37,7 @@ class Verdict(enum.Enum):
     GRANTED = enum.auto()
     MISSING = enum.auto()
     WRONG = enum.auto()
+    TOO_MANY = enum.auto()
 
 
 def require_token(settings: Settings, addresses: Iterable[str] | None = None) -> None:
@@ -74,17 +77,28 @@ def credential(headers: Mapping[str, str], protocols: Iterable[str] = ()) -> str
     key send the words `null` or `undefined`; those are no key.
     """
     scheme, _, key = headers.get("authorization", "").strip().partition(" ")
-    key = key.strip() if scheme.lower() == "bearer" else ""
-    if not key:
-        offered = (p.removeprefix(KEY_PROTOCOL) for p in protocols if p.startswith(KEY_PROTOCOL))
-        key = next(offered, "")
-    return None if key in {"", "null", "undefined"} else key
+    keys = [key.strip()] if scheme.lower() == "bearer" else []
+    keys += [p.removeprefix(KEY_PROTOCOL) for p in protocols if p.startswith(KEY_PROTOCOL)]
+    return next((key for key in keys if key not in {"", "null", "undefined"}), None)
 
 
 class Authenticator:
-    """Decides whether a peer may use the daemon. Keeps a keyed hash of the token, not the token."""
+    """Decides whether a peer may use the daemon. Keeps a keyed hash of the token, not the token.
 
-    def __init__(self, token: str, *, token_on_loopback: bool = False) -> None:
+    `wrong_keys` counts what was tried; `client_secrets` has the keys that open `/v1/realtime`
+    and nothing else.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        wrong_keys: WrongKeys,
+        client_secrets: ClientSecrets,
+        token_on_loopback: bool = False,
+    ) -> None:
+        self._wrong_keys = wrong_keys
+        self._client_secrets = client_secrets
         self._trusts_loopback = not token_on_loopback
         self._salt = secrets.token_bytes(32)
         self._digest = self._hash(token) if token else None
@@ -95,15 +109,41 @@ class Authenticator:
         On loopback any key will do, or none: clients are made to send one. That ends where a
         header says that the request was forwarded, and with `token_on_loopback`.
         """
-        forwarded = any(name in headers for name in FORWARDING_HEADERS)
-        if self._trusts_loopback and is_local(peer) and not forwarded:
+        if self._is_trusted(peer, headers):
             return Verdict.GRANTED
+        return self._judge(peer, key, or_secret=False)[0]
+
+    def check_realtime(
+        self, peer: str, headers: Mapping[str, str], key: str | None
+    ) -> tuple[Verdict, Attached | None]:
+        """Return the verdict on `key` for a WebSocket, where a client secret will do as well.
+
+        With it comes what is attached to the secret, also on loopback, where it is not needed.
+        """
+        if self._is_trusted(peer, headers):
+            return Verdict.GRANTED, None if key is None else self._client_secrets.find(key)
+        return self._judge(peer, key, or_secret=True)
+
+    def _is_trusted(self, peer: str, headers: Mapping[str, str]) -> bool:
+        forwarded = any(name in headers for name in FORWARDING_HEADERS)
+        return self._trusts_loopback and is_local(peer) and not forwarded
+
+    def _judge(
+        self, peer: str, key: str | None, *, or_secret: bool
+    ) -> tuple[Verdict, Attached | None]:
         if key is None:
-            return Verdict.MISSING
+            return Verdict.MISSING, None
+        # Before the key is looked at: else the answer would tell whether it is the right one.
+        if self._wrong_keys.wait_s(peer):
+            return Verdict.TOO_MANY, None
         # Digests of equal length are compared, so that time tells nothing about the token.
-        if self._digest is None or not hmac.compare_digest(self._hash(key), self._digest):
-            return Verdict.WRONG
-        return Verdict.GRANTED
+        if self._digest is not None and hmac.compare_digest(self._hash(key), self._digest):
+            return Verdict.GRANTED, None
+        attached = self._client_secrets.find(key) if or_secret else None
+        if attached is not None:
+            return Verdict.GRANTED, attached
+        self._wrong_keys.count(peer)
+        return Verdict.WRONG, None
 
     def _hash(self, key: str) -> bytes:
         return blake2b(key.encode("utf-8", "surrogateescape"), key=self._salt).digest()
@@ -122,5 +162,11 @@ def credential_refusal(verdict: Verdict) -> Refusal | None:
             )
             return Refusal(401, None, message, challenge)
         case Verdict.WRONG:
-            message = "Incorrect API key provided. It must be the token of this voiced server."
+            message = (
+                "Incorrect API key provided. It must be the token of this voiced server; a client"
+                " secret opens /v1/realtime alone, until it expires."
+            )
             return Refusal(401, "invalid_api_key", message, challenge)
+        case Verdict.TOO_MANY:
+            message = "Too many incorrect API keys from this address; wait before the next try."
+            return Refusal(429, "rate_limit_exceeded", message)

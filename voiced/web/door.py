@@ -20,10 +20,12 @@ import trio
 from structlog.contextvars import bound_contextvars
 from trio_websocket import ConnectionClosed
 
+from voiced.realtime.secrets import ClientSecrets
 from voiced.supervision.hearts import BEAT_S, SILENT_S, Heart, Hearts
 from voiced.web.admission import Admission, AdmittedHttp, AdmittedSocket
 from voiced.web.auth import Authenticator
 from voiced.web.gate import Gate
+from voiced.web.guesses import WrongKeys
 from voiced.web.http import HttpServer
 from voiced.web.pending import Pending
 from voiced.web.streams import Line, linger, local_address, peer_address
@@ -71,10 +73,14 @@ class Door:
         handler: SocketHandler,
         peer: AddressOf,
         hearts: Hearts,
+        client_secrets: ClientSecrets,
     ) -> None:
         trust = Trust(settings.server)
         authenticator = Authenticator(
-            settings.auth.token, token_on_loopback=settings.auth.token_on_loopback
+            settings.auth.token,
+            wrong_keys=WrongKeys(trio.current_time, settings.limits.wrong_keys_per_minute),
+            client_secrets=client_secrets,
+            token_on_loopback=settings.auth.token_on_loopback,
         )
         #: Set once the door stops accepting: handlers then close their WebSockets with 1001.
         self.closing = trio.Event()
@@ -260,6 +266,7 @@ async def open_door(
     hearts: Hearts | None = None,
     secure: Sequence[trio.SocketListener] = (),
     certificate: HasContext | None = None,
+    client_secrets: ClientSecrets | None = None,
 ) -> AsyncIterator[Door]:
     """Serve WebSockets and HTTP on `listeners` (see `open_listeners`), and over TLS, with
     `certificate`, on those of `secure`. The door closes all of them.
@@ -268,7 +275,8 @@ async def open_door(
     rules. It must read all the time (an unread message holds up pings and closing), sees
     ConnectionClosed when its peer leaves, and closes with 1001 when `Door.closing` is set. When it
     returns, the connection is closed with 1000, when it raises, with 1011. `app` is an ASGI
-    application; its lifespan is not run. `peer` tells the address of a connection's peer.
+    application; its lifespan is not run. `client_secrets` open WebSockets as the token does.
+    `peer` tells the address of a connection's peer.
     Each listener has a heart among `hearts` while it accepts.
 
     Leaving the block normally drains (`Door.drain`); leaving it by an exception or cancellation
@@ -277,10 +285,13 @@ async def open_door(
     """
     if secure and certificate is None:
         raise ValueError("TLS listeners need a certificate")
+    if client_secrets is None:
+        client_secrets = ClientSecrets(trio.current_time, most=0, most_bytes=0)
+    hearts = Hearts() if hearts is None else hearts
     entrances = [Entrance(listener) for listener in listeners]
     entrances += [Entrance(listener, certificate) for listener in secure]
     try:
-        door = Door(entrances, settings, app, handler, peer, Hearts() if hearts is None else hearts)
+        door = Door(entrances, settings, app, handler, peer, hearts, client_secrets)
         async with trio.open_nursery() as nursery:
             for entrance in entrances:
                 nursery.start_soon(door._accept, entrance, nursery)

@@ -6,6 +6,7 @@ import msgspec
 
 from voiced.engines.host import EngineHost
 from voiced.engines.ports import Llm, Stt, Tts
+from voiced.realtime.secrets import ClientSecrets
 from voiced.settings import Settings
 from voiced.tools.toolbox import Toolbox
 
@@ -23,6 +24,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     llm: Llm
     tts: Tts
     toolbox: Toolbox
+    client_secrets: ClientSecrets
     hosts: tuple[EngineHost, ...] = ()
     began: int = 0
     """When the daemon started, in seconds since 1970."""

@@ -29,6 +29,7 @@ from wsproto.events import (
 from wsproto.handshake import H11Handshake
 from wsproto.utilities import ProtocolError, RemoteProtocolError
 
+from voiced.realtime.secrets import Attached
 from voiced.web.refusal import Refusal
 from voiced.web.streams import linger
 
@@ -60,6 +61,7 @@ CLOSE_TOO_BIG = 1009
 CLOSE_INTERNAL = 1011
 CLOSE_CREDENTIALS = 3000
 CLOSE_REQUEST = 4000
+CLOSE_UNKNOWN_SESSION = 4001
 CLOSE_TOO_MANY = 4029
 
 
@@ -68,7 +70,7 @@ class Upgrade(msgspec.Struct, frozen=True):
 
     `remote` is the peer's IP address (empty for a Unix socket). `headers` has lower-case names
     and lacks credentials and fields of no use after the handshake; `subprotocols` lacks the
-    key-bearing one.
+    key-bearing one. `attached` is what came with the client secret, if it was one.
     """
 
     path: str
@@ -76,9 +78,10 @@ class Upgrade(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     remote: str
     subprotocols: tuple[str, ...]
+    attached: Attached = Attached()
 
 
-def describe_upgrade(head: Head, remote: str, *, secret_prefix: str) -> Upgrade:
+def describe_upgrade(head: Head, remote: str, attached: Attached, *, secret_prefix: str) -> Upgrade:
     """Return what a handler may know of `head`, without subprotocols that carry a key."""
     return Upgrade(
         path=head.path,
@@ -94,6 +97,7 @@ def describe_upgrade(head: Head, remote: str, *, secret_prefix: str) -> Upgrade:
             for value in head.values("sec-websocket-protocol")
             if not value.startswith(secret_prefix)
         ),
+        attached=attached,
     )
 
 
@@ -293,7 +297,7 @@ async def turn_away(
             "type": kind,
             "code": refusal.code,
             "message": refusal.message,
-            "param": None,
+            "param": refusal.param,
             "event_id": None,
         },
     }
