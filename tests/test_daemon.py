@@ -177,6 +177,20 @@ async def test_the_port_is_in_use(tmp_path: Path) -> None:
     assert "in use" in told(lines)
 
 
+async def test_the_state_directory_belongs_to_another_daemon(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    with daemon(first) as running:
+        code, lines = await refused_start(
+            second, VOICED_STORE__DIRECTORY=str(first / "state"), VOICED_LOG__LEVEL="info"
+        )
+        assert code == 1
+        assert f"process {running.process.pid}" in told(lines)
+        async with connected(running.url) as client:
+            assert (await client.type_in("hello"))["status"] == "completed"
+
+
 async def test_the_state_directory_is_not_writable(tmp_path: Path) -> None:
     # A path that not even root can write to.
     code, lines = await refused_start(tmp_path, VOICED_STORE__DIRECTORY="/proc/voiced")

@@ -28,7 +28,6 @@ from voiced.engines.host import EngineHost
 from voiced.engines.registry import SERVED_KINDS, configured
 from voiced.engines.spec import HostPolicy
 from voiced.engines.tts.voices import Voices
-from voiced.errors import StartupError
 from voiced.realtime.connection import serve_connection
 from voiced.realtime.hub import SessionHub
 from voiced.realtime.reply import Speaker
@@ -37,6 +36,7 @@ from voiced.realtime.session import SessionParts
 from voiced.settings import Settings
 from voiced.settings_loader import state_directory
 from voiced.status import Status, report_status
+from voiced.store.directory import hold_directory
 from voiced.store.history import History
 from voiced.supervision.hearts import Hearts
 from voiced.supervision.lag import LagMeter
@@ -96,8 +96,16 @@ async def open_app(settings: Settings, notifier: Notifier) -> AsyncIterator[App]
     Raises `VoicedError`, alone or in an exception group, where it cannot start; nothing is
     left running then. Leaving the block drains: clients get 1001, engines end last.
     """
-    state = prepare_state(settings)
     require_token(settings, (settings.server.host,))
+    state = state_directory(settings.store)
+    with hold_directory(state):
+        async with open_parts(settings, state, notifier) as app:
+            yield app
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> AsyncIterator[App]:
+    """Every part of the tree, on a state directory that is this daemon's own. See `open_app`."""
     hearts = Hearts()
     lag = LagMeter()
     async with (
@@ -128,22 +136,6 @@ async def open_app(settings: Settings, notifier: Notifier) -> AsyncIterator[App]
             open_supervision(notifier, hearts, lag, status),
         ):
             yield App(settings, engines, hub, door, status, ports)
-
-
-def prepare_state(settings: Settings) -> Path:
-    """The state directory, made and shown to be writable; `StartupError` where it is not."""
-    directory = state_directory(settings.store)
-    probe = directory / f".writable-{os.getpid()}"
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as exc:
-        raise StartupError(
-            f"the state directory {directory} is not writable ({exc.strerror}); "
-            "set store.directory, or give this user the right to write there"
-        ) from exc
-    return directory
 
 
 @asynccontextmanager
