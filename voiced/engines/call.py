@@ -46,6 +46,8 @@ class Desk(Protocol):
 
     def add_audio(self, call: Call, pcm: bytes) -> None: ...
 
+    def ask(self, call: Call) -> bool: ...
+
     def end_audio(self, call: Call) -> None: ...
 
     def promote(self, call: Call, priority: Priority) -> None: ...
@@ -138,6 +140,13 @@ class Call:
             return False
         self._desk.add_audio(self, pcm)
         return not self.over
+
+    def ask(self) -> bool:
+        """Ask for a part with what was heard so far, without waiting. False: none will come,
+        because the call does not run, is over, or its pipe is congested."""
+        if self.over or self.audio_ended or self._desk.congested:
+            return False
+        return self._desk.ask(self)
 
     def end_audio(self) -> None:
         """No more audio will come. Nothing happens if the call is over."""

@@ -72,6 +72,9 @@ class _Child:
         elif isinstance(message, wire.End):
             if work := self._works.get(message.id):
                 work.end_audio()
+        elif isinstance(message, wire.Ask):
+            if work := self._works.get(message.id):
+                work.ask()
         elif isinstance(message, wire.Cancel):
             if work := self._works.get(message.id):
                 work.cancel()

@@ -12,7 +12,9 @@ from voiced.audio.chunks import ChunkBuffer
 from voiced.audio.pcm import SAMPLE_BYTES, SPEECH_HZ
 from voiced.engines.call import keep_latest
 from voiced.engines.ports import (
+    PARTIALS,
     EngineInfo,
+    Partial,
     PcmChunk,
     Priority,
     ReplyEnd,
@@ -27,6 +29,7 @@ from voiced.errors import (
     AudioError,
     EngineBusy,
     EngineCrashed,
+    EngineError,
     EngineFailed,
     EnginePreempted,
     EngineUnavailable,
@@ -206,12 +209,28 @@ class _EngineUtterance:
         self._audio = ChunkBuffer()
         self._early: Call | None = None
         self._early_tried = False
+        self._partial: Partial | None = None
 
     @property
-    def partial(self) -> str:
-        """What the early run has understood so far; "" where there is none."""
-        part = None if self._early is None else self._early.latest()
-        return "" if part is None else str(part.get("text", ""))
+    def partial(self) -> Partial | None:
+        """See `Utterance.partial`."""
+        return self._partial
+
+    def ask(self) -> bool:
+        """See `Utterance.ask`. Only the early run is asked: without one nothing is known yet."""
+        gives = PARTIALS in self._host.info.capabilities
+        return gives and self._early is not None and self._early.ask()
+
+    async def answer(self) -> Partial | None:
+        """See `Utterance.answer`."""
+        if self._early is None:
+            return None
+        try:
+            part = await anext(self._early)
+        except (EngineError, StopAsyncIteration):
+            return None
+        self._partial = _convert(part, Partial)
+        return self._partial
 
     async def feed(self, pcm: bytes) -> None:
         """See `Utterance.feed`. Raises `AudioError` beyond the longest utterance."""

@@ -156,6 +156,13 @@ class Dispatcher:
                 self.close(call)
                 call.fail(EngineFailed("too much audio for one request"))
 
+    def ask(self, call: Call) -> bool:
+        """Ask a running call what it has heard so far; False where it does not run."""
+        if not call.wire_id:
+            return False
+        self._send(wire.Ask(call.wire_id))
+        return not call.over
+
     def end_audio(self, call: Call) -> None:
         """The call's audio is whole."""
         call.audio_ended = True

@@ -17,6 +17,9 @@ import msgspec
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
+PARTIALS = "partials"
+"""Capability of an STT engine that answers what it has heard so far."""
+
 Kind = Literal["stt", "llm", "tts", "vad"]
 
 
@@ -79,7 +82,11 @@ class Work(Protocol):
         ...
 
     def chunks(self) -> Iterator[bytes]:
-        """The audio streamed into this request, until its end. Raises `WorkCancelled`."""
+        """The audio streamed into this request, until its end. Raises `WorkCancelled`.
+
+        An empty chunk is a question: what has been heard so far? An engine that declares the
+        capability "partials" answers each with one part; others may ignore it.
+        """
         ...
 
 
@@ -102,7 +109,9 @@ class ChildEngine(Protocol):
         """Do the work, blocking; return the final result. Raise `WorkCancelled` when cancelled.
 
         transcribe: params `language`, `prompt`; audio from `work.chunks()` (PCM16 mono 16 kHz);
-            parts `{"text"}` (the whole partial so far); result `{"text", "confidence",
+            parts `{"text"}` (all that was heard so far, "" for nothing that is worth believing)
+            and, where known, `sentence` (whether these words are one of the few sentences that
+            the engine can hear), one for each empty chunk; result `{"text", "confidence",
             "duration_s"}` and, where known, `segments`, `avg_logprob`, `no_speech_prob`.
         reply: params `messages` (OpenAI chat shape), `tools` (name, description, parameters),
             `max_output_tokens` or None, and, unless it is "auto", `tool_choice` (`ToolChoice`;
@@ -128,6 +137,18 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     segments: tuple[Mapping[str, Any], ...] = ()
     avg_logprob: float | None = None
     no_speech_prob: float | None = None
+
+
+class Partial(msgspec.Struct, frozen=True, kw_only=True):
+    """What an STT engine has heard so far of an utterance that goes on; later ones may differ.
+
+    `text` is empty where nothing was heard that is worth believing. `sentence` is False where
+    the engine is certain to be in the middle of one of the few sentences that it can hear, True
+    at the end of one, and None where it does not know.
+    """
+
+    text: str
+    sentence: bool | None = None
 
 
 class TextDelta(msgspec.Struct, frozen=True):
@@ -167,6 +188,20 @@ class Utterance(Protocol):
 
     async def feed(self, pcm: bytes) -> None:
         """Add PCM16 mono at 16 kHz. Never waits for the engine: kept when it is not free."""
+        ...
+
+    @property
+    def partial(self) -> Partial | None:
+        """The newest answer to `ask`; None before the first."""
+        ...
+
+    def ask(self) -> bool:
+        """Ask what was heard of the audio fed so far. Never waits; False where no answer will
+        come: the engine gives no partials, or is busy with others."""
+        ...
+
+    async def answer(self) -> Partial | None:
+        """Wait for the answer to the last `ask`; None where there will be none after all."""
         ...
 
     async def finish(self) -> Transcript:

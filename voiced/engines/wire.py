@@ -59,6 +59,12 @@ class End(_Message):
     id: int
 
 
+class Ask(_Message):
+    """What has been heard of this request's audio so far? Answered by a `Part`, or not at all."""
+
+    id: int
+
+
 class Cancel(_Message):
     """Stop this request; answered by `Cancelled`, or by the answer that was on its way."""
 

@@ -79,6 +79,10 @@ class ChildWork:
             self._audio.append(pcm)
             self._changed.notify()
 
+    def ask(self) -> None:
+        """The daemon wants to know what was heard so far: an empty chunk tells the engine."""
+        self.add_audio(b"")
+
     def end_audio(self) -> None:
         """No more audio will come."""
         with self._changed:

@@ -19,7 +19,7 @@ from voiced.assistant.files import assistant_files
 from voiced.assistant.grammar import Grammar, build_grammar
 from voiced.assistant.sentences import load_sentences
 from voiced.assistant.understanding import Understander
-from voiced.engines.ports import EngineInfo
+from voiced.engines.ports import PARTIALS, EngineInfo
 from voiced.engines.stt.phrases_decoder import SAMPLE_RATE, Decoder
 from voiced.engines.stt.phrases_judge import judge
 from voiced.engines.stt.phrases_words import find_pronunciations
@@ -40,7 +40,8 @@ _WARM_UP_S = 1.2
 
 class PhrasesEngine:
     """`ChildEngine` of kind stt. Options: `sentences`, `home` (paths; empty for the shipped
-    files) and `language`. Parts are not sent: a text is only believed when it is whole."""
+    files) and `language`. A part holds
+    the raw words, and only such as fit what was heard."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = options
@@ -69,7 +70,7 @@ class PhrasesEngine:
             version="1",
             model=sentences_path.name,
             languages=(sentences.language,),
-            capabilities=("streaming", "rejection"),
+            capabilities=("streaming", "rejection", PARTIALS),
             sample_rates=(SAMPLE_RATE,),
             concurrency=_CONCURRENCY,
         )
@@ -97,7 +98,9 @@ class PhrasesEngine:
         longest = int(2 * SAMPLE_RATE * LONGEST_S)
         decoder.start()
         for chunk in work.chunks():
-            if received < longest:
+            if not chunk:
+                work.emit(self._so_far(decoder))
+            elif received < longest:
                 decoder.feed(chunk[: longest - received])
             received += len(chunk)
             work.raise_if_cancelled()
@@ -131,6 +134,14 @@ class PhrasesEngine:
                 for word in words
             ],
         }
+
+    def _so_far(self, decoder: Decoder) -> Mapping[str, Any]:
+        """What was heard of speech that goes on; it may stop anywhere in a sentence."""
+        words, phones = decoder.so_far()
+        if not judge(words, phones).accepted:
+            return {"text": ""}
+        said = [word.name for word in words]
+        return {"text": " ".join(said), "sentence": self._grammar.accepts(said)}
 
     def _spell(self, sentences: Sentences) -> str:
         """The dictionary of the grammar's words, as pocketsphinx reads it."""

@@ -86,6 +86,16 @@ class Decoder:
         if self._fed < _RESTARTS[0]:
             self._restart(len(self._audio) & ~1)
         self._stop()
+        return self._found()
+
+    def so_far(self) -> tuple[list[Stretch], list[Stretch]]:
+        """Words and phones like those of `finish`, of an utterance that goes on.
+
+        Follows the best path back once, which costs 0.1 ms; nothing is decoded again.
+        """
+        return self._found() if self._started else ([], [])
+
+    def _found(self) -> tuple[list[Stretch], list[Stretch]]:
         if self._words.hyp() is None:
             return [], []
         words = [stretch for stretch in _stretches(self._words) if stretch.name not in _NO_WORDS]
