@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import soxr
+import trio
 
 from tests.engines.host_helpers import running_host
 from tests.patience import CEILING_S
@@ -60,7 +61,7 @@ class Request:
             raise WorkCancelled
 
     def emit(self, part: Mapping[str, Any]) -> None:
-        raise AssertionError("nothing is believed before the end")
+        raise AssertionError("nobody asked")
 
     def chunks(self) -> Iterator[bytes]:
         for at in range(0, len(self.pcm), self.chunk):
@@ -224,3 +225,79 @@ async def test_it_hears_from_a_process_of_its_own() -> None:
                 await utterance.feed(pcm[at : at + CHUNK])
             transcript = await utterance.finish()
         assert transcript.text == expected
+
+
+class Asking(Request):
+    """A request that is asked what it has heard so far, in the middle and at the end."""
+
+    def __init__(self, pcm: bytes, asks_at_s: list[float]) -> None:
+        super().__init__(pcm)
+        self.asks_at = [int(32_000 * seconds) for seconds in asks_at_s]
+        self.parts: list[Mapping[str, Any]] = []
+
+    def emit(self, part: Mapping[str, Any]) -> None:
+        self.parts.append(part)
+
+    def chunks(self) -> Iterator[bytes]:
+        fed = 0
+        for chunk in super().chunks():
+            yield chunk
+            fed += len(chunk)
+            while self.asks_at and self.asks_at[0] <= fed:
+                del self.asks_at[0]
+                yield b""
+
+
+@needs_audio
+def test_asked_it_tells_what_it_has_heard_and_whether_that_is_a_sentence(
+    engine: PhrasesEngine,
+) -> None:
+    pcm = read_pcm(LAMP)
+    whole = engine.run(Request(pcm))
+    # The third word ends before 1.4 s in this recording, the last before its last silence.
+    ends = {segment["text"]: segment["end"] for segment in whole["segments"]}
+    asking = Asking(pcm + bytes(8_000), [0.1, ends["room"] + 0.02, ends["lamp"] + 0.1])
+    result = engine.run(asking)
+    assert result["text"] == whole["text"], "questions change nothing of what is heard"
+    too_early, midway, over = asking.parts
+    assert too_early["text"] == ""
+    assert midway["text"].startswith("turn on the living")
+    assert midway["sentence"] is False
+    assert over == {"text": "turn on the living room lamp", "sentence": True}
+
+
+@needs_audio
+def test_of_speech_that_is_none_of_its_sentences_it_believes_nothing_so_far(
+    engine: PhrasesEngine,
+) -> None:
+    pcm = read_pcm(COMMANDS / "human_oov_4.wav")
+    seconds = len(pcm) / 32_000
+    asking = Asking(pcm, [seconds * share for share in (0.5, 0.75, 1.0)])
+    engine.run(asking)
+    assert [part["text"] for part in asking.parts] == ["", "", ""]
+
+
+@needs_audio
+async def test_the_answer_comes_through_the_host_while_the_speech_goes_on() -> None:
+    pcm = read_pcm(LAMP) + bytes(6_400)
+    spec = EngineSpec(
+        kind="stt",
+        name="phrases",
+        target="voiced.engines.stt.phrases:PhrasesEngine",
+        options={"language": "en"},
+    )
+    async with running_host(spec) as host:
+        stt = EngineStt(host)
+        async with stt.transcribe(language="en") as utterance:
+            for at in range(0, len(pcm), 3_200):
+                await utterance.feed(pcm[at : at + 3_200])
+            before = utterance.partial
+            assert before is None
+            assert utterance.ask()
+            with trio.fail_after(30):
+                heard = await utterance.answer()
+            assert heard is not None
+            assert (heard.text, heard.sentence) == ("turn on the living room lamp", True)
+            assert utterance.partial == heard
+            assert (await utterance.finish()).text == heard.text
+            assert not utterance.ask(), "there is nothing to ask of what is over"

@@ -20,6 +20,7 @@ from voiced.audio.formats import PCM, WireFormat
 from voiced.audio.pcm import SPEECH_HZ, WIRE_HZ, bytes_for_ms
 from voiced.engines.ports import (
     EngineInfo,
+    Partial,
     PcmChunk,
     Priority,
     ReplyEnd,
@@ -79,14 +80,24 @@ class Leaving:
 
 
 class FakeStt(Leaving):
-    """Has always heard `text`, `delay_s` after the end, unless it is to raise `error`."""
+    """Has always heard `text`, `delay_s` after the end, unless it is to raise `error`.
+
+    Asked what it has heard so far, it answers with the next of `partials`, then the last again
+    and again; without any it cannot tell.
+    """
 
     info = EngineInfo(kind="stt", name="fake", version="1")
 
     def __init__(
-        self, text: str = "what time is it", delay_s: float = 0.1, error: Exception | None = None
+        self,
+        text: str = "what time is it",
+        delay_s: float = 0.1,
+        error: Exception | None = None,
+        partials: Sequence[str | Partial] = (),
     ) -> None:
         super().__init__()
+        self.partials = [p if isinstance(p, Partial) else Partial(text=p) for p in partials]
+        self.questions = 0
         self.text = text
         self.delay_s = delay_s
         self.error = error
@@ -106,6 +117,17 @@ class FakeUtterance:
     def __init__(self, owner: FakeStt) -> None:
         self._owner = owner
         self._audio = bytearray()
+        self.partial: Partial | None = None
+
+    def ask(self) -> bool:
+        self._owner.questions += 1
+        return bool(self._owner.partials)
+
+    async def answer(self) -> Partial | None:
+        await trio.sleep(0.003)
+        left = self._owner.partials
+        self.partial = left.pop(0) if len(left) > 1 else left[0]
+        return self.partial
 
     async def feed(self, pcm: bytes) -> None:
         await trio.lowlevel.checkpoint()

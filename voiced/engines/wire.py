@@ -131,7 +131,7 @@ class Pong(_Message):
     id: int
 
 
-ToChild = Start | Run | Audio | End | Cancel | Ping | Stop
+ToChild = Start | Run | Audio | Ask | End | Cancel | Ping | Stop
 FromChild = Ready | Fail | Part | Done | Error | Cancelled | Pong
 
 _encoder = msgspec.msgpack.Encoder()

@@ -1,13 +1,37 @@
-"""The turn detections that the daemon's settings describe."""
+"""Turn detection: what the daemon's settings describe, and what a session's means for its ears."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from voiced.conversation.detection import Detections, SemanticVad, ServerVad
+from voiced.turns.attention import Manner
 
 if TYPE_CHECKING:
+    from voiced.conversation.detection import TurnDetection
     from voiced.settings import Settings
+    from voiced.settings import TurnDetection as TurnSettings
+
+
+class Hearing(Struct, frozen=True):
+    """How a session listens."""
+
+    threshold: float
+    padding_ms: int
+    manner: Manner
+
+
+def hearing_of(detection: TurnDetection, own: TurnSettings, language: str) -> Hearing:
+    """How a session with that turn detection listens; the settings say what it cannot."""
+    if isinstance(detection, ServerVad):
+        manner = Manner(language=language, pause_ms=detection.silence_duration_ms)
+        return Hearing(detection.threshold, detection.prefix_padding_ms, manner)
+    manner = Manner(
+        language=language, eagerness=detection.eagerness, pause_ms=own.semantic_silence_ms
+    )
+    return Hearing(own.threshold, own.prefix_padding_ms, manner)
 
 
 def own_detections(settings: Settings) -> Detections:

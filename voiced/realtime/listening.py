@@ -12,10 +12,12 @@ from voiced.audio.formats import PCM, WireFormat
 from voiced.audio.pcm import SAMPLE_BYTES, SPEECH_HZ
 from voiced.audio.resample import to_speech
 from voiced.conversation import inputs as inp
-from voiced.errors import VoicedError
+from voiced.errors import EngineError, VoicedError
 
 if TYPE_CHECKING:
-    from voiced.engines.ports import Stt, Utterance
+    from collections.abc import Callable
+
+    from voiced.engines.ports import Partial, Stt, Utterance
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +36,51 @@ class Listening:
         self.item_id: str | None = None
         self.bytes_fed = 0
         self._changed = trio.Event()
+        self._tell: Callable[[Partial | None], None] | None = None
+        self._utterance: Utterance | None = None
+        self._asked = trio.Event()
+
+    def ask(self, tell: Callable[[Partial | None], None]) -> bool:
+        """Ask the recogniser what it has heard of all audio added so far.
+
+        `tell` is called once with the answer, None where there is none; not at all once the
+        utterance is over. False: a question waits already.
+        """
+        if self._tell is not None:
+            return False
+        self._tell = tell
+        self._changed.set()
+        return True
+
+    def pose(self, utterance: Utterance) -> None:
+        """Pass a waiting question on, now that the recogniser has all the audio."""
+        if self._tell is None or self._utterance is not None:
+            return
+        if utterance.ask():
+            self._utterance = utterance
+            self._asked.set()
+        else:
+            self.tell(None)
+
+    def tell(self, partial: Partial | None) -> None:
+        """Answer the question that waits, if one does. Of a finished utterance nothing is told."""
+        tell, self._tell = self._tell, None
+        self._utterance = None
+        if tell is not None and self.item_id is None:
+            tell(partial)
+
+    async def answer(self) -> None:
+        """Wait for the answers of the recogniser until cancelled."""
+        while True:
+            await self._asked.wait()
+            self._asked = trio.Event()
+            assert self._utterance is not None
+            try:
+                partial = await self._utterance.answer()
+            except EngineError as exc:
+                log.warning("no partial transcript", code=exc.code, error=str(exc))
+                partial = None
+            self.tell(partial)
 
     def add(self, pcm: bytes) -> None:
         """More audio of this utterance."""
@@ -61,20 +108,31 @@ async def recognise(
     Never raises for an engine or a fault of ours: the item it belongs to fails instead, as soon
     as there is one. Cancelling it cancels the recognition.
     """
+    result = None
     with listening.scope:
-        try:
-            async with stt.transcribe(language=language, prompt=prompt) as utterance:
-                item_id = await pass_on(listening, utterance)
-                transcript = await utterance.finish()
-        except VoicedError as exc:
-            log.warning("transcription failed", code=exc.code, error=str(exc))
-            return await failure(listening, exc.code, exc.public)
-        except Exception:
-            log.exception("transcription failed by a fault of ours")
-            return await failure(listening, "internal_error", "The server made a mistake.")
-        seconds = listening.bytes_fed / (SAMPLE_BYTES * SPEECH_HZ)
-        return inp.TranscriptReady(item_id=item_id, text=transcript.text, duration_s=seconds)
-    return None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listening.answer)
+            result = await hear(listening, stt, language, prompt)
+            nursery.cancel_scope.cancel(reason="the utterance is over")
+    return result
+
+
+async def hear(
+    listening: Listening, stt: Stt, language: str, prompt: str
+) -> inp.TranscriptReady | inp.TranscriptFailed:
+    """An utterance from its first sound to its text."""
+    try:
+        async with stt.transcribe(language=language, prompt=prompt) as utterance:
+            item_id = await pass_on(listening, utterance)
+            transcript = await utterance.finish()
+    except VoicedError as exc:
+        log.warning("transcription failed", code=exc.code, error=str(exc))
+        return await failure(listening, exc.code, exc.public)
+    except Exception:
+        log.exception("transcription failed by a fault of ours")
+        return await failure(listening, "internal_error", "The server made a mistake.")
+    seconds = listening.bytes_fed / (SAMPLE_BYTES * SPEECH_HZ)
+    return inp.TranscriptReady(item_id=item_id, text=transcript.text, duration_s=seconds)
 
 
 async def pass_on(listening: Listening, utterance: Utterance) -> str:
@@ -82,6 +140,7 @@ async def pass_on(listening: Listening, utterance: Utterance) -> str:
     while True:
         while listening.audio:
             await utterance.feed(listening.audio.popleft())
+        listening.pose(utterance)
         if listening.item_id is not None:
             break
         await listening.changed()
@@ -99,5 +158,6 @@ async def failure(listening: Listening, code: str, message: str) -> inp.Transcri
     """The failure of the item that the utterance belongs to, once there is one."""
     while listening.item_id is None:
         listening.audio.clear()
+        listening.tell(None)
         await listening.changed()
     return inp.TranscriptFailed(item_id=listening.item_id, code=code, message=message)

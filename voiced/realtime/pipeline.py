@@ -7,6 +7,7 @@ low priority, so that the text is there when the turn ends.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +17,11 @@ import trio
 from voiced.audio.formats import WireFormat, wire_format
 from voiced.audio.resample import CHUNK
 from voiced.conversation import inputs as inp
-from voiced.conversation.detection import ServerVad
 from voiced.realtime.buffer import InputBuffer
+from voiced.realtime.detections import hearing_of
 from voiced.realtime.listening import Listening, recognise
+from voiced.turns.attention import Attention, Move
 from voiced.turns.detector import SAMPLES_PER_MS, Started, TurnDetector
-from voiced.turns.judgement import Verdict, silence_ms
 from voiced.turns.silero import SileroState
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from voiced.conversation.config import SessionConfig
     from voiced.conversation.detection import TurnDetection
-    from voiced.engines.ports import Stt
+    from voiced.engines.ports import Partial, Stt
     from voiced.settings import TurnDetection as TurnSettings
     from voiced.turns.silero import SileroVad
 
@@ -69,6 +70,7 @@ class AudioPipeline:
         self._detector = TurnDetector(acoustic_end=acoustic_end)
         self._silero = SileroState()
         self._detection: TurnDetection | None = None
+        self._attention = Attention()
         self._turns = turns
         self._padding_ms = turns.prefix_padding_ms
         self._listens_early = False
@@ -102,16 +104,12 @@ class AudioPipeline:
 
     def _follow(self, detection: TurnDetection) -> None:
         """Set the detector to a session's wishes; the settings fill in what it cannot say."""
-        own = self._turns
-        if isinstance(detection, ServerVad):
-            self._detector.threshold = detection.threshold
-            self._padding_ms = detection.prefix_padding_ms
-            silence = detection.silence_duration_ms
-        else:
-            self._detector.threshold = own.threshold
-            self._padding_ms = own.prefix_padding_ms
-            silence = silence_ms(Verdict.UNCLEAR, detection.eagerness, own.semantic_silence_ms)
-        self._detector.silence_samples = silence * SAMPLES_PER_MS
+        hearing = hearing_of(detection, self._turns, self._language)
+        self._detector.threshold = hearing.threshold
+        self._padding_ms = hearing.padding_ms
+        self._listens_early = self._listens_early or hearing.manner.eagerness is not None
+        self._attention.adopt(hearing.manner)
+        self._detector.silence_samples = self._attention.silence_samples
 
     def feed(self, audio: bytes) -> None:
         """Add audio as it came: whole samples in the format of `form`."""
@@ -237,6 +235,7 @@ class AudioPipeline:
         elif not self._detector.speaking:
             self._trim_to_padding()
         change = self._detector.push(probability, scaled)
+        self._attend()
         if isinstance(change, Started):
             self._start_speech(change, samples)
         elif change is not None:
@@ -246,12 +245,33 @@ class AudioPipeline:
             self._detector.reset()
             self._stop_speech(self._detector.position)
 
+    def _attend(self) -> None:
+        """Let the words so far, where they matter, set how long a silence ends this turn."""
+        if self._listening is None or not self._detector.speaking:
+            return
+        now = self._detector.position
+        if self._attention.follow(self._detector.silent_since, now) is Move.ASK and (
+            self._listening.ask(partial(self._told, self._listening, now))
+        ):
+            self._attention.asked(now)
+        self._detector.silence_samples = self._attention.silence_samples
+
+    def _told(self, listening: Listening, asked: int, heard: Partial | None) -> None:
+        """The recogniser's answer to a question of that sample."""
+        if listening is not self._listening:
+            return
+        text, sentence = (None, None) if heard is None else (heard.text, heard.sentence)
+        self._attention.answered(asked, text, sentence)
+        self._detector.silence_samples = self._attention.silence_samples
+        self._wake.set()
+
     def _start_speech(self, started: Started, last_chunk: NDArray[np.int16]) -> None:
         assert self._detection is not None
         padding = self._padding_ms * SAMPLES_PER_MS
         wanted = self._detector.position - max(0, started.sample - padding)
         self._buffer.keep_last(wanted)
         start = self._detector.position - self._buffer.heard_samples
+        self._attention.begin()
         if self._listens_early:
             self._listening = Listening()
             self._listening.add(self._buffer.as_speech(last_chunk))

@@ -71,6 +71,11 @@ class TurnDetector:
         self._peak = 0.0
 
     @property
+    def silent_since(self) -> int | None:
+        """The sample at which the running silence began; None while there is sound."""
+        return self._end
+
+    @property
     def deadline(self) -> int | None:
         """The sample at which the running silence is long enough; None while there is none."""
         return None if self._end is None else self._end + self.silence_samples
