@@ -87,6 +87,7 @@ class FakeStt(Leaving):
     """
 
     info = EngineInfo(kind="stt", name="fake", version="1")
+    answer_s = 0.003
 
     def __init__(
         self,
@@ -124,7 +125,7 @@ class FakeUtterance:
         return bool(self._owner.partials)
 
     async def answer(self) -> Partial | None:
-        await trio.sleep(0.003)
+        await trio.sleep(self._owner.answer_s)
         left = self._owner.partials
         self.partial = left.pop(0) if len(left) > 1 else left[0]
         return self.partial
