@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
-from voiced.conversation import context, core, replies, speech
+from voiced.conversation import context, core, outputs, replies, speech
 from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
 from voiced.conversation.effects import Generate, StoreItem
@@ -64,8 +64,8 @@ def audio_after_the_end(patch: pytest.MonkeyPatch) -> None:
 
 
 def last_letter_lost(patch: pytest.MonkeyPatch) -> None:
-    written = replies.written
-    patch.setattr(replies, "written", lambda entry: written(entry)[:-1])
+    written = outputs.written
+    patch.setattr(outputs, "written", lambda entry: written(entry)[:-1])
 
 
 def deaf_to_interruption(patch: pytest.MonkeyPatch) -> None:

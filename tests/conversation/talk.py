@@ -10,6 +10,7 @@ from voiced.conversation.checks import violations
 from voiced.conversation.config import Audio, AudioIn, SessionConfig, Transcription
 from voiced.conversation.core import begin, step
 from voiced.conversation.effects import Effect, Emit, Generate
+from voiced.conversation.given import NewMessage
 from voiced.conversation.items import InputText
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def typed(
     event_id: str | None = None,
 ) -> inp.CreateItem:
     """`conversation.item.create` with a user's text."""
-    item = inp.NewItem(role="user", content=(InputText(text),), id=item_id)
+    item = NewMessage(role="user", content=(InputText(text),), id=item_id)
     return inp.CreateItem(item=item, previous_item_id=behind, event_id=event_id)
 
 

@@ -13,6 +13,7 @@ from voiced.conversation.config import Audio, AudioIn, Rejected, SessionConfig
 from voiced.conversation.config import update_config as update
 from voiced.conversation.detection import Detections, SemanticVad, ServerVad, TurnDetection
 from voiced.conversation.effects import Configure
+from voiced.conversation.tooling import FunctionTool
 
 CONFIG = SessionConfig(id="sess_1", model="voiced", expires_at=3_600)
 
@@ -43,7 +44,7 @@ def test_objects_merge_by_key_and_arrays_are_replaced() -> None:
         config,
         patch(tools=[{"type": "function", "name": "b"}], audio={"output": {"voice": "de"}}),
     )
-    assert config.tools == ({"type": "function", "name": "b"},)
+    assert config.tools == (FunctionTool(name="b"),)
     assert (config.audio.output.voice, config.audio.output.speed) == ("de", 1.25)
     assert config.audio.input == CONFIG.audio.input
     assert changed(config, patch(tools=[])).tools == ()

@@ -21,6 +21,7 @@ from voiced.conversation.config import Audio, AudioIn, SessionConfig, Transcript
 from voiced.conversation.core import begin, step
 from voiced.conversation.detection import ServerVad
 from voiced.conversation.effects import Effect, Emit
+from voiced.conversation.given import NewMessage
 from voiced.conversation.items import InputText, OutputText
 
 if TYPE_CHECKING:
@@ -181,9 +182,9 @@ class Walk(RuleBasedStateMachine):
         self, count: int, by_assistant: bool, place: str, named: str | None, pick: int
     ) -> None:
         text = self.say(count)
-        new = inp.NewItem(role="user", content=(InputText(text),), id=named)
+        new = NewMessage(role="user", content=(InputText(text),), id=named)
         if by_assistant:
-            new = inp.NewItem(role="assistant", content=(OutputText(text),), id=named)
+            new = NewMessage(role="assistant", content=(OutputText(text),), id=named)
         behind = {"end": None, "root": "root", "behind": self.an_item(pick)}[place]
         self.feed(inp.CreateItem(item=new, previous_item_id=behind, event_id="item_1"))
 

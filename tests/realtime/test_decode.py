@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voiced.conversation import inputs as inp
+from voiced.conversation.given import NewMessage
 from voiced.conversation.items import InputText
 from voiced.realtime.wire import (
     MOST_CONTROL_CHARS,
@@ -158,7 +159,7 @@ def test_the_events_of_the_buffer_and_of_the_core() -> None:
         json.dumps({"type": "conversation.item.create", "previous_item_id": "root", "item": item})
     )
     assert found == inp.CreateItem(
-        item=inp.NewItem(role="user", content=(InputText("hi"),)), previous_item_id="root"
+        item=NewMessage(role="user", content=(InputText("hi"),)), previous_item_id="root"
     )
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from voiced.conversation import events as ev
 from voiced.conversation.effects import Effect, Emit, Generate, StoreItem
+from voiced.conversation.items import FunctionCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,10 +35,8 @@ class Violation(Struct, frozen=True):
     response_id: str | None = None
 
 
-CLOSED_BY: dict[type[ev.ServerEvent], type[ev.ServerEvent]] = {
-    ev.ContentPartAdded: ev.ContentPartDone,
-    ev.OutputItemAdded: ev.OutputItemDone,
-}
+Owed = tuple[type[ev.ServerEvent], str]
+"""A closing event that is still to come, and the item that it closes."""
 
 
 def violations(before: State, after: State, effects: Sequence[Effect]) -> list[Violation]:
@@ -69,8 +68,10 @@ class Inspection:
         self.snapshots = {r.id: r for r in before.responses}
         self.alive = dict.fromkeys(self.snapshots)
         self.default = {r.id for r in before.responses if r.conversation_id is not None}
-        self.written = {r.id: written(r) for r in before.responses}
+        outputs = [entry for r in before.responses for entry in r.outputs]
+        self.written = {entry.item.id: written(entry) for entry in outputs}
         self.open = {r.id: opened(r) for r in before.responses}
+        self.places = {r.id: [e.item.id for e in r.outputs] for r in before.responses}
         self.before = before
         self.moved: list[str] | None = None
         self.unfinished = {
@@ -101,6 +102,11 @@ class Inspection:
         if response_id is not None and response_id not in self.alive:
             self.report(4, f"{name(event)} outside of its response", response_id)
             return
+        item_id = getattr(event, "item_id", None)
+        if response_id is not None and item_id in self.places[response_id]:
+            place = self.places[response_id].index(item_id)
+            if getattr(event, "output_index", place) != place:
+                self.report(3, f"{name(event)} at another place than its item", response_id)
         handler = FOLLOW.get(type(event))
         if handler is not None:
             handler(self, event)
@@ -118,44 +124,65 @@ class Inspection:
         if response.id in self.alive:
             self.report(2, "created twice", response.id)
         self.alive[response.id] = None
-        self.written[response.id] = ""
         self.open[response.id] = {}
+        self.places[response.id] = []
 
     def on_done(self, event: ev.ResponseDone) -> None:
         response_id = event.response.id
         if response_id not in self.alive:
             self.report(2, "done without being active", response_id)
             return
-        for kind in self.open[response_id]:
+        for kind, _ in self.open[response_id]:
             self.report(3, f"done before {kind.__name__}", response_id)
         if response_id in self.default and self.unfinished:
             self.report(3, "done before its item", response_id)
         del self.alive[response_id]
         self.default.discard(response_id)
 
-    def on_opened(self, event: Any) -> None:  # noqa: ANN401 - one of the events in CLOSED_BY
-        self.open[event.response_id][CLOSED_BY[type(event)]] = None
+    def on_output_added(self, event: ev.OutputItemAdded) -> None:
+        item = event.item
+        places = self.places[event.response_id]
+        if event.output_index != len(places):
+            self.report(3, "an output at another place than the next", event.response_id)
+        places.append(item.id)
+        self.written[item.id] = ""
+        self.open[event.response_id][ev.OutputItemDone, item.id] = None
+        if isinstance(item, FunctionCall):
+            self.open[event.response_id][ev.CallArgumentsDone, item.id] = None
 
-    def on_closed(self, event: Any) -> None:  # noqa: ANN401 - one of the events in CLOSED_BY
-        if self.open[event.response_id].pop(type(event), self) is self:
+    def on_part_added(self, event: ev.ContentPartAdded) -> None:
+        self.open[event.response_id][ev.ContentPartDone, event.item_id] = None
+
+    def on_closed(self, event: Any) -> None:  # noqa: ANN401 - one that closes an item or a part
+        item_id = event.item.id if isinstance(event, ev.OutputItemDone) else event.item_id
+        if self.open[event.response_id].pop((type(event), item_id), self) is self:
             self.report(3, f"{name(event)} without its start", event.response_id)
 
     def on_text(self, event: ev.OutputTextDelta | ev.AudioTranscriptDelta) -> None:
-        self.written[event.response_id] += event.delta
-        if ev.ContentPartDone not in self.open[event.response_id]:
-            self.report(3, f"{name(event)} outside of a part", event.response_id)
+        self.on_audio(event)
+        self.written[event.item_id] = self.written.get(event.item_id, "") + event.delta
 
-    def on_audio(self, event: ev.OutputAudioDelta) -> None:
-        if ev.ContentPartDone not in self.open[event.response_id]:
+    def on_audio(self, event: ev.InPart) -> None:
+        if (ev.ContentPartDone, event.item_id) not in self.open[event.response_id]:
             self.report(3, f"{name(event)} outside of a part", event.response_id)
 
     def on_text_done(self, event: ev.OutputTextDone) -> None:
-        if event.text != self.written[event.response_id]:
+        if event.text != self.written.get(event.item_id):
             self.report(5, "the text is not its deltas", event.response_id)
 
     def on_transcript_done(self, event: ev.AudioTranscriptDone) -> None:
-        if event.transcript != self.written[event.response_id]:
+        if event.transcript != self.written.get(event.item_id):
             self.report(5, "the transcript is not its deltas", event.response_id)
+
+    def on_arguments(self, event: ev.CallArgumentsDelta) -> None:
+        if (ev.CallArgumentsDone, event.item_id) not in self.open[event.response_id]:
+            self.report(3, f"{name(event)} outside of a call", event.response_id)
+        self.written[event.item_id] = self.written.get(event.item_id, "") + event.delta
+
+    def on_arguments_done(self, event: ev.CallArgumentsDone) -> None:
+        if event.arguments != self.written.get(event.item_id):
+            self.report(5, "the arguments are not their deltas", event.response_id)
+        self.on_closed(event)
 
     def follow_generate(self, effect: Generate) -> None:
         response_id = effect.response_id
@@ -173,8 +200,10 @@ class Inspection:
             entries: Iterable[Entry] = map(self.after.live, self.after.entries)
         else:
             entries = response.context
+        if not calls_answered(effect.messages):
+            self.report(10, "the model is shown a call without its output", response_id)
         shown = sum(
-            len(message["content"].split())
+            len((message["content"] or "").split())
             for message in effect.messages
             if message["role"] == "assistant"
         )
@@ -247,8 +276,11 @@ class Inspection:
             if response.id not in self.alive:
                 self.report(2, "active outside of created and done", response.id)
                 continue
-            if written(response) != self.written[response.id]:
-                self.report(5, "the deltas are not what was written", response.id)
+            for entry in response.outputs:
+                if written(entry) != self.written.get(entry.item.id):
+                    self.report(5, "the deltas are not what was written", response.id)
+            if self.places[response.id] != [e.item.id for e in response.outputs]:
+                self.report(3, "its outputs are not those that were added", response.id)
             was = self.snapshots.get(response.id)
             if was is not None and was.options != response.options:
                 self.report(7, "its options changed", response.id)
@@ -265,10 +297,12 @@ class Inspection:
 FOLLOW: dict[type[ev.ServerEvent], Callable[[Inspection, Any], None]] = {
     ev.ResponseCreated: Inspection.on_created,
     ev.ResponseDone: Inspection.on_done,
-    ev.OutputItemAdded: Inspection.on_opened,
-    ev.ContentPartAdded: Inspection.on_opened,
+    ev.OutputItemAdded: Inspection.on_output_added,
+    ev.ContentPartAdded: Inspection.on_part_added,
     ev.ContentPartDone: Inspection.on_closed,
     ev.OutputItemDone: Inspection.on_closed,
+    ev.CallArgumentsDelta: Inspection.on_arguments,
+    ev.CallArgumentsDone: Inspection.on_arguments_done,
     ev.OutputTextDelta: Inspection.on_text,
     ev.AudioTranscriptDelta: Inspection.on_text,
     ev.OutputAudioDelta: Inspection.on_audio,
@@ -287,19 +321,37 @@ def name(event: ev.ServerEvent) -> str:
     return str(event.__struct_config__.tag)
 
 
-def opened(response: ActiveResponse) -> dict[type[ev.ServerEvent], None]:
+def opened(response: ActiveResponse) -> dict[Owed, None]:
     """The closing events that the response still owes."""
-    if response.message is None:
-        return {}
-    return {ev.ContentPartDone: None, ev.OutputItemDone: None}
+    owed: dict[Owed, None] = {}
+    for entry in response.outputs:
+        last = ev.ContentPartDone if entry.role is not None else ev.CallArgumentsDone
+        owed[last, entry.item.id] = None
+        owed[ev.OutputItemDone, entry.item.id] = None
+    return owed
 
 
-def written(response: ActiveResponse) -> str:
-    """The text that a response holds."""
-    if (entry := response.message) is None:
-        return ""
+def written(entry: Entry) -> str:
+    """The text that an output holds: of a message, or a call's arguments."""
+    if isinstance(entry.item, FunctionCall):
+        return entry.item.arguments
     spans = "".join(span.text for span in entry.spans)
     return spans or "".join(getattr(part, "text", "") for part in entry.content)
+
+
+def calls_answered(messages: Sequence[dict[str, Any]]) -> bool:
+    """Whether each call is followed by its output, and nothing but that."""
+    owed: list[str] = []
+    for message in messages:
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in owed:
+                return False
+            owed.remove(message["tool_call_id"])
+        elif owed:
+            return False
+        else:
+            owed = [call["id"] for call in message.get("tool_calls") or ()]
+    return not owed
 
 
 def audible_words(entry: Entry) -> int:

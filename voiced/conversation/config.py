@@ -15,6 +15,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from voiced.conversation.detection import Detections, ServerVad, TurnDetection, turned_to
 from voiced.conversation.items import AudioFormat, Modality, PcmFormat
+from voiced.conversation.paths import with_indexes
+from voiced.conversation.tooling import FunctionTool, ToolChoice, refused_tool
 
 
 class Transcription(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -79,8 +81,8 @@ class SessionConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         "audio",
     )
     instructions: str = ""
-    tools: tuple[dict[str, Any], ...] = ()
-    tool_choice: str | dict[str, Any] = "auto"
+    tools: tuple[FunctionTool, ...] = ()
+    tool_choice: ToolChoice = "auto"
     max_output_tokens: Tokens = "inf"
     tracing: Literal["auto"] | dict[str, Any] | None = None
     truncation: Literal["auto", "disabled"] | dict[str, Any] = "auto"
@@ -135,6 +137,7 @@ def update_config(
             "The type of a session is fixed when it connects; this one is 'realtime'.",
             param="session.type",
         )
+    check_tools(patch, "session")
     for key in READ_ONLY:
         if key in patch and patch[key] != getattr(config, key):
             raise Rejected(
@@ -177,7 +180,14 @@ def convert_strictly(value: Any, kind: type[T], root: str) -> T:  # noqa: ANN401
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as exc:
-        raise rejected_by(str(exc), root) from exc
+        raise rejected_by(with_indexes(str(exc), value, kind), root) from exc
+
+
+def check_tools(given: Mapping[str, Any], root: str) -> None:
+    """Raise `Rejected` for `tools` and a `tool_choice` of a known shape that cannot be had."""
+    if refusal := refused_tool(given):
+        message, path = refusal
+        raise Rejected("invalid_value", message, param=f"{root}.{path}")
 
 
 MOST_LEVELS = 64

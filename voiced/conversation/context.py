@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from voiced.conversation.items import Entry, InputAudio, InputText, OutputAudio, OutputText
+from voiced.conversation.tool_rounds import Round, in_rounds, joined, length_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,20 +31,31 @@ def build_messages(entries: Sequence[Entry], instructions: str) -> tuple[dict[st
     """Messages in the OpenAI chat shape, oldest first, system instructions in front.
 
     Speech of which nothing was recognised is an empty message, so that the model can say so;
-    speech whose words are still to come is left out.
+    speech whose words are still to come is left out. Every function call is followed by its
+    output: see `in_rounds`.
     """
-    newest_first: list[dict[str, Any]] = []
+    turns = [
+        turn.messages() if isinstance(turn, Round) else message_of(turn)
+        for turn in in_rounds(entries)
+    ]
+    kept: list[list[dict[str, Any]]] = []
     left = MOST_CONTEXT
-    for entry in reversed(entries):
-        text = text_of(entry)
-        left -= len(text)
-        if left < 0 and newest_first:
+    for turn in reversed(turns):
+        left -= sum(map(length_of, turn))
+        if left < 0 and kept:
             break
-        if text or (entry.role == "user" and not entry.transcribing):
-            newest_first.append({"role": entry.role, "content": text})
+        kept.append(turn)
     if instructions:
-        newest_first.append({"role": "system", "content": instructions})
-    return tuple(reversed(newest_first))
+        kept.append([{"role": "system", "content": instructions}])
+    return tuple(joined(message for turn in reversed(kept) for message in turn))
+
+
+def message_of(entry: Entry) -> list[dict[str, Any]]:
+    """A message item as the model is shown it; nothing where it says nothing."""
+    text = text_of(entry)
+    if text or (entry.role == "user" and not entry.transcribing):
+        return [{"role": entry.role, "content": text}]
+    return []
 
 
 def text_of(entry: Entry) -> str:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
+from voiced.conversation.calls import add_call, with_own
 from voiced.conversation.config import Rejected, SessionConfig, update_config
 from voiced.conversation.detection import Detections
 from voiced.conversation.edits import create_item, delete_item, retrieve_item, truncate_item
 from voiced.conversation.effects import Close, Configure, Effect, Emit
 from voiced.conversation.items import StatusDetails, Usage
+from voiced.conversation.outputs import add_audio, add_text
 from voiced.conversation.replies import (
-    add_audio,
-    add_text,
     cancel_response,
     close_response,
     create_response,
@@ -216,6 +216,12 @@ def on_reply_audio(draft: Draft, event: inp.ReplyAudio) -> None:
         add_audio(draft, response, event)
 
 
+def on_reply_call(draft: Draft, event: inp.ReplyCall) -> None:
+    response = draft.state.response(event.response_id)
+    if response is not None:
+        add_call(draft, response, event)
+
+
 def on_reply_ended(draft: Draft, event: inp.ReplyEnded) -> None:
     response = draft.state.response(event.response_id)
     if response is None:
@@ -226,7 +232,7 @@ def on_reply_ended(draft: Draft, event: inp.ReplyEnded) -> None:
         details = StatusDetails(type="incomplete", reason="max_output_tokens")
     close_response(
         draft,
-        response,
+        with_own(response, event.own),
         "completed" if details is None else "incomplete",
         details,
         usage=usage,
@@ -262,6 +268,7 @@ HANDLERS: dict[type[Any], Callable[[Draft, Any], None]] = {
     inp.TranscriptFailed: on_transcript_failed,
     inp.ReplyText: on_reply_text,
     inp.ReplyAudio: on_reply_audio,
+    inp.ReplyCall: on_reply_call,
     inp.ReplyEnded: on_reply_ended,
     inp.ReplyFailed: on_reply_failed,
     inp.Announce: on_announce,

@@ -11,13 +11,8 @@ from voiced.conversation import inputs as inp
 from voiced.conversation.config import Rejected
 from voiced.conversation.context import as_heard
 from voiced.conversation.effects import StoreItem
-from voiced.conversation.items import (
-    Entry,
-    InputText,
-    Message,
-    OutputAudio,
-    OutputText,
-)
+from voiced.conversation.given import NewCall, entry_of
+from voiced.conversation.items import OutputAudio
 
 if TYPE_CHECKING:
     from voiced.conversation.state import Draft
@@ -26,36 +21,24 @@ OVERSHOOT_MS = 500
 """Clients truncate by their own clock, often some ms beyond the audio there is; that much is
 clamped, more is an error (REALTIME: reports of 85 ms)."""
 
-MOST_TEXT = 32_768
-"""Characters in all texts of an item together: far beyond what is said in one turn, and a bound
-on what a full history takes."""
-
 ROOT = "root"
 """As `previous_item_id`: the front of the conversation."""
 
 
 def create_item(draft: Draft, event: inp.CreateItem) -> None:
-    """Insert a typed message."""
+    """Insert a typed message, a function call, or the output of one."""
     new = event.item
-    allowed = OutputText if new.role == "assistant" else InputText
-    length = 0
-    for index, part in enumerate(new.content):
-        if not isinstance(part, allowed):
-            raise Rejected(
-                "invalid_value",
-                f"A {new.role} item takes '{allowed.__struct_config__.tag}' content here.",
-                param=f"item.content[{index}].type",
-            )
-        length += len(part.text)
-        if length > MOST_TEXT:
-            raise Rejected(
-                "string_above_max_length",
-                f"The texts of an item may have at most {MOST_TEXT} characters together.",
-                param=f"item.content[{index}].text",
-            )
     item_id = new.id or draft.new_id("item")
     if draft.state.knows(item_id) or item_id == ROOT:
         raise Rejected("invalid_value", f"Item '{item_id}' already exists.", param="item.id")
+    call_id = ""
+    if isinstance(new, NewCall):
+        call_id = new.call_id or draft.new_id("call")
+        if draft.state.knows_call(call_id):
+            raise Rejected(
+                "invalid_value", f"Call '{call_id}' already exists.", param="item.call_id"
+            )
+    entry = entry_of(draft.state, new, item_id, "item", call_id=call_id)
     at_root = event.previous_item_id == ROOT
     after = None if at_root else event.previous_item_id
     if after is not None and draft.state.entry(after) is None:
@@ -64,8 +47,8 @@ def create_item(draft: Draft, event: inp.CreateItem) -> None:
             f"Previous item '{after}' does not exist.",
             param="previous_item_id",
         )
-    item = Message(id=item_id, role=new.role, status="completed", content=new.content)
-    draft.add_entry(Entry(item=item), after, at_root=at_root)
+    item = entry.item
+    draft.add_entry(entry, after, at_root=at_root)
     previous = draft.state.before(item_id)
     draft.emit(ev.ItemAdded(previous_item_id=previous, item=item))
     draft.emit(ev.ItemDone(previous_item_id=previous, item=item))

@@ -9,6 +9,7 @@ from msgspec import Struct
 from voiced.conversation.config import SessionConfig
 from voiced.conversation.events import ServerEvent
 from voiced.conversation.items import AudioFormat, CancelReason, Item, Modality
+from voiced.conversation.tooling import FunctionTool, ToolChoice
 
 
 class Emit(Struct, frozen=True):
@@ -48,6 +49,9 @@ class ResponseOptions(Struct, frozen=True, kw_only=True):
     voice: str
     speed: float
     max_output_tokens: int | None
+    tools: tuple[FunctionTool, ...] = ()
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool = True
 
 
 class Generate(Struct, frozen=True, kw_only=True):

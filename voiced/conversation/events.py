@@ -140,6 +140,31 @@ class OutputItemDone(ServerEvent, tag="response.output_item.done", frozen=True, 
     item: Item
 
 
+class CallArgumentsDelta(
+    ServerEvent, tag="response.function_call_arguments.delta", frozen=True, kw_only=True
+):
+    """More of a function call's arguments, as JSON text."""
+
+    response_id: str
+    item_id: str
+    output_index: int
+    call_id: str
+    delta: str
+
+
+class CallArgumentsDone(
+    ServerEvent, tag="response.function_call_arguments.done", frozen=True, kw_only=True
+):
+    """The arguments of a function call are whole, or the response was cut short."""
+
+    response_id: str
+    item_id: str
+    output_index: int
+    call_id: str
+    name: str
+    arguments: str
+
+
 class WirePart(Struct, frozen=True, omit_defaults=True):
     """A part inside `response.content_part.*`, which spells its type `text` or `audio`."""
 

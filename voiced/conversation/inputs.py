@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from voiced.conversation.items import Part
+from voiced.conversation.given import AnyNewItem
 
 
 class ClientInput(Struct, frozen=True, kw_only=True):
@@ -23,16 +23,8 @@ class UpdateSession(ClientInput, frozen=True, kw_only=True):
     session: dict[str, Any]
 
 
-class NewItem(Struct, frozen=True, kw_only=True):
-    """A message item as a client sends it."""
-
-    role: Literal["user", "assistant", "system"]
-    content: tuple[Part, ...]
-    id: str | None = None
-
-
 class CreateItem(ClientInput, frozen=True, kw_only=True):
-    item: NewItem
+    item: AnyNewItem
     previous_item_id: str | None = None
 
 
@@ -127,14 +119,31 @@ class ReplyAudio(Struct, frozen=True, kw_only=True):
     clause_ms: float = 0.0
 
 
+class ReplyCall(Struct, frozen=True, kw_only=True):
+    """The model asks the client for one of its functions; `arguments` is JSON text.
+
+    Ignored where the response does not offer that function, or may not ask for another.
+    """
+
+    response_id: str
+    call_id: str
+    name: str
+    arguments: str
+
+
 class ReplyEnded(Struct, frozen=True, kw_only=True):
-    """The reply is complete, or was cut by the token limit; `timing_ms` by stage."""
+    """The reply is complete, or was cut by the token limit; `timing_ms` by stage.
+
+    `own` is what the daemon's own tools were asked on the way, and what they answered, in
+    OpenAI's chat shape: the model is shown it again together with the calls of this response.
+    """
 
     response_id: str
     finish: Literal["stop", "length"]
     input_tokens: int = 0
     output_tokens: int = 0
     timing_ms: dict[str, float] = {}
+    own: tuple[dict[str, Any], ...] = ()
 
 
 class ReplyFailed(Struct, frozen=True, kw_only=True):
@@ -183,6 +192,7 @@ Input = (
     | TranscriptFailed
     | ReplyText
     | ReplyAudio
+    | ReplyCall
     | ReplyEnded
     | ReplyFailed
     | Announce

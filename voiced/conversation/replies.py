@@ -1,41 +1,32 @@
 """The life of a response: created, opened, filled, closed; every path closes what it opened.
 
-Each function works on a `Draft`. The order of closing events is that of the real service:
-audio before transcript, part before item, and `conversation.item.done` before
-`response.output_item.done`.
+Each function works on a `Draft`. What a response puts out is in `outputs.py`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import structs
 
 from voiced.conversation import events as ev
 from voiced.conversation.config import Rejected
-from voiced.conversation.context import as_heard, build_messages
-from voiced.conversation.effects import Abort, Generate, StoreItem
+from voiced.conversation.context import build_messages
+from voiced.conversation.effects import Abort, Generate
 from voiced.conversation.items import (
     Entry,
     FailureDetail,
     Item,
-    Message,
-    OutputAudio,
-    OutputText,
     ResponseAudio,
     ResponseAudioOutput,
     ResponseResource,
     ResponseStatus,
-    Span,
     StatusDetails,
     Usage,
 )
+from voiced.conversation.outputs import close_outputs, close_without_part
 from voiced.conversation.snapshot import ResponsePlan, plan_response
 from voiced.conversation.state import ActiveResponse, Draft
-
-if TYPE_CHECKING:
-    from voiced.conversation.inputs import ReplyAudio
-
 
 MOST_BESIDE = 16
 """Out-of-band responses that may run at once, each of which holds a place at the engines."""
@@ -127,89 +118,6 @@ def transcript_settled(draft: Draft, entry: Entry) -> None:
             generate(draft, ready)
 
 
-def open_item(draft: Draft, response: ActiveResponse, item: Item) -> ActiveResponse:
-    """Add an item to the response's outputs and, unless it is out-of-band, to the conversation."""
-    entry = Entry(item=item)
-    index = len(response.outputs)
-    response = structs.replace(response, outputs=(*response.outputs, entry))
-    draft.put_response(response)
-    draft.emit(ev.OutputItemAdded(response_id=response.id, output_index=index, item=item))
-    if response.conversation_id is not None:
-        previous = draft.state.last_item_id
-        draft.add_entry(entry)
-        draft.emit(ev.ItemAdded(previous_item_id=previous, item=item))
-    return response
-
-
-def open_message(draft: Draft, response: ActiveResponse) -> tuple[ActiveResponse, Entry]:
-    """Add the response's message item and its one content part, before the first delta."""
-    if (entry := response.message) is not None:
-        return response, entry
-    empty = Message(id=draft.new_id("item"), role="assistant", status="in_progress")
-    response = open_item(draft, response, empty)
-    part = (
-        ev.WirePart(type="text", text="")
-        if response.options.modality == "text"
-        else ev.WirePart(type="audio", transcript="")
-    )
-    draft.emit(
-        ev.ContentPartAdded(
-            response_id=response.id,
-            item_id=empty.id,
-            output_index=response.index_of(empty.id),
-            part=part,
-        )
-    )
-    return response, response.outputs[-1]
-
-
-def add_text(draft: Draft, response: ActiveResponse, text: str) -> None:
-    """One more delta of text; in an audio response it is one clause of the transcript."""
-    response, entry = open_message(draft, response)
-    ids = part_ids(response, entry)
-    if response.options.modality == "text":
-        content = OutputText(written(entry) + text)
-        entry = structs.replace(entry, item=structs.replace(entry.item, content=(content,)))
-        draft.emit(ev.OutputTextDelta(**ids, delta=text))
-    else:
-        entry = structs.replace(entry, spans=(*entry.spans, Span(text)))
-        draft.emit(ev.AudioTranscriptDelta(**ids, delta=text))
-    draft.put_response(response.with_output(entry))
-
-
-def add_audio(draft: Draft, response: ActiveResponse, event: ReplyAudio) -> None:
-    """One more delta of audio, belonging to one clause of what was announced as text."""
-    entry = response.message
-    if entry is None or not 0 <= event.span < len(entry.spans):
-        return
-    spans = list(entry.spans)
-    span = spans[event.span]
-    spans[event.span] = Span(span.text, span.sent_ms + event.duration_ms, event.clause_ms)
-    draft.emit(ev.OutputAudioDelta(**part_ids(response, entry), delta=event.audio))
-    entry = structs.replace(entry, spans=tuple(spans))
-    draft.put_response(response.with_output(entry))
-    if not draft.state.voice_fixed:
-        draft.set(voice_fixed=True)
-
-
-def part_ids(response: ActiveResponse, entry: Entry) -> dict[str, Any]:
-    """The ids that every event of that item's part carries."""
-    item_id = entry.item.id
-    return {
-        "response_id": response.id,
-        "item_id": item_id,
-        "output_index": response.index_of(item_id),
-    }
-
-
-def written(entry: Entry) -> str:
-    """All text of the reply so far: what the deltas add up to."""
-    if entry.spans:
-        return "".join(span.text for span in entry.spans)
-    first = entry.content[0] if entry.content else None
-    return first.text if isinstance(first, OutputText) else ""
-
-
 def close_response(
     draft: Draft,
     response: ActiveResponse,
@@ -219,55 +127,23 @@ def close_response(
     usage: Usage | None = None,
     timing_ms: dict[str, float] | None = None,
 ) -> None:
-    """Close the part, the item and the response, in that order, once."""
-    whole = status == "completed"
-    output = tuple(close_message(draft, response, e, whole=whole) for e in response.outputs)
+    """Close its outputs and then the response, once. `usage` is null where the engine was stopped
+    before it could count."""
+    whole, ended = status == "completed", status in ("completed", "incomplete")
+    if ended and not response.outputs and response.conversation_id is None:
+        output = close_without_part(draft, response, whole=whole)
+    else:
+        output = close_outputs(draft, response, whole=whole, calls_whole=ended)
     draft.set(responses=tuple(r for r in draft.state.responses if r.id != response.id))
     done = resource(
         response,
         status,
         details=details,
         output=output,
-        usage=usage or Usage.of(0, 0),
+        usage=usage,
         timing_ms=timing_ms,
     )
     draft.emit(ev.ResponseDone(response=done))
-
-
-def close_message(draft: Draft, response: ActiveResponse, entry: Entry, *, whole: bool) -> Item:
-    """The closing events of the response's message; returns it as it now stands."""
-    ids = part_ids(response, entry)
-    text = written(entry)
-    content: OutputText | OutputAudio
-    if response.options.modality == "text":
-        draft.emit(ev.OutputTextDone(**ids, text=text))
-        draft.emit(ev.ContentPartDone(**ids, part=ev.WirePart(type="text", text=text)))
-        content = OutputText(text)
-    else:
-        draft.emit(ev.OutputAudioDone(**ids))
-        draft.emit(ev.AudioTranscriptDone(**ids, transcript=text))
-        draft.emit(ev.ContentPartDone(**ids, part=ev.WirePart(type="audio", transcript=text)))
-        content = OutputAudio(text)
-    if entry.heard_ms is not None:
-        content = OutputAudio()
-    item = structs.replace(
-        entry.item, status="completed" if whole else "incomplete", content=(content,)
-    )
-    close_item(draft, response, structs.replace(entry, item=item))
-    return item
-
-
-def close_item(draft: Draft, response: ActiveResponse, closed: Entry) -> None:
-    """The last events of any output, which now stands as it will in the history."""
-    item = closed.item
-    previous = None
-    if response.conversation_id is not None:
-        draft.put_entry(closed)
-        draft.effects.append(StoreItem(as_heard(closed)))
-        previous = draft.state.before(item.id)
-    index = response.index_of(item.id)
-    draft.emit(ev.ItemDone(previous_item_id=previous, item=item))
-    draft.emit(ev.OutputItemDone(response_id=response.id, output_index=index, item=item))
 
 
 def cancel_response(draft: Draft, response: ActiveResponse, reason: str) -> None:

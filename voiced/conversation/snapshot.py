@@ -14,11 +14,14 @@ from voiced.conversation.config import (
     Rejected,
     Tokens,
     VoiceId,
+    check_tools,
     convert_strictly,
     voice_name,
 )
 from voiced.conversation.effects import ResponseOptions
-from voiced.conversation.items import AudioFormat, Entry, Message, Modality, Part
+from voiced.conversation.given import AnyNewItem, entry_of
+from voiced.conversation.items import AudioFormat, Entry, Modality
+from voiced.conversation.tooling import FunctionTool, ToolChoice
 
 if TYPE_CHECKING:
     from voiced.conversation.state import State
@@ -40,22 +43,16 @@ class AudioOverride(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     output: OutputOverride = OutputOverride()
 
 
-class InputMessage(Struct, frozen=True, tag="message", tag_field="type", kw_only=True):
-    """An item given as context."""
-
-    role: Literal["user", "assistant", "system"]
-    content: tuple[Part, ...]
-    id: str | None = None
-
-
-class ItemReference(Struct, frozen=True, tag="item_reference", tag_field="type"):
+class ItemReference(
+    Struct, frozen=True, tag="item_reference", tag_field="type", forbid_unknown_fields=True
+):
     """Names an item of the default conversation as context."""
 
     id: str
 
 
 class ResponseOverrides(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The `response` object of `response.create`. Tools are accepted and not yet offered."""
+    """The `response` object of `response.create`: what is not given is as in the session."""
 
     instructions: str | UnsetType = UNSET
     output_modalities: (
@@ -65,10 +62,10 @@ class ResponseOverrides(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     max_output_tokens: Tokens | UnsetType = UNSET
     metadata: Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=16)] | None = None
     conversation: Literal["auto", "none"] = "auto"
-    input: tuple[InputMessage | ItemReference, ...] | UnsetType = UNSET
-    tools: tuple[dict[str, Any], ...] = ()
-    tool_choice: str | dict[str, Any] = "auto"
-    parallel_tool_calls: bool | None = None
+    input: tuple[AnyNewItem | ItemReference, ...] | UnsetType = UNSET
+    tools: tuple[FunctionTool, ...] | UnsetType = UNSET
+    tool_choice: ToolChoice | UnsetType = UNSET
+    parallel_tool_calls: bool | UnsetType | None = UNSET
     prompt: dict[str, Any] | None = None
     reasoning: dict[str, Any] | None = None
 
@@ -88,6 +85,7 @@ def plan_response(
     state: State, overrides: dict[str, Any], *, say: str | None = None
 ) -> ResponsePlan:
     """Merge the session's configuration with a client's overrides; raise `Rejected`."""
+    check_tools(overrides, "response")
     wanted = convert_strictly(overrides, ResponseOverrides, "response")
     config = state.config
     tokens = (
@@ -105,6 +103,14 @@ def plan_response(
         voice=voice_name(voice),
         speed=config.audio.output.speed,
         max_output_tokens=None if tokens == "inf" else tokens,
+        tools=config.tools if wanted.tools is UNSET else wanted.tools,
+        tool_choice=config.tool_choice if wanted.tool_choice is UNSET else wanted.tool_choice,
+        parallel_tool_calls=(
+            config.parallel_tool_calls
+            if isinstance(wanted.parallel_tool_calls, UnsetType)
+            else wanted.parallel_tool_calls
+        )
+        is not False,
     )
     return ResponsePlan(
         options=options,
@@ -116,29 +122,24 @@ def plan_response(
     )
 
 
-def resolve_input(
-    state: State, given: tuple[InputMessage | ItemReference, ...]
-) -> tuple[Entry, ...]:
+def resolve_input(state: State, given: tuple[AnyNewItem | ItemReference, ...]) -> tuple[Entry, ...]:
     """Entries for the items and references of `response.input`; raise `Rejected`."""
-    entries = []
+    entries: list[Entry] = []
     for index, item in enumerate(given):
+        where = f"response.input[{index}]"
         if isinstance(item, ItemReference):
             entry = state.entry(item.id)
             if entry is None:
                 raise Rejected(
                     "invalid_value",
                     f"No item '{item.id}' in the conversation.",
-                    param=f"response.input[{index}].id",
+                    param=f"{where}.id",
                 )
-            entries.append(entry)
         else:
-            message = Message(
-                id=item.id or f"input_{index}",
-                role=item.role,
-                status="completed",
-                content=item.content,
-            )
-            entries.append(Entry(item=message))
+            item_id = item.id or f"input_{index}"
+            call_id = f"call_input_{index}"
+            entry = entry_of(state, item, item_id, where, call_id=call_id, beside=entries)
+        entries.append(entry)
     return tuple(entries)
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from voiced.conversation.config import SessionConfig
 from voiced.conversation.detection import Detections
 from voiced.conversation.effects import Effect, Emit, ResponseOptions
-from voiced.conversation.items import Entry
+from voiced.conversation.items import Entry, FunctionCall
 
 if TYPE_CHECKING:
     from voiced.conversation.events import ServerEvent
@@ -64,6 +64,8 @@ class State(Struct, frozen=True, kw_only=True):
     `response_owed`: a turn was committed that has no response yet.
     `announcements` wait until nobody speaks. `history_items` bounds `entries`. `detections`
     are what turn detection starts from when a client turns it on or changes its type.
+    `calls_beside` are the newest function calls of out-of-band responses: a client may answer
+    these, too.
     """
 
     seed: str
@@ -78,6 +80,7 @@ class State(Struct, frozen=True, kw_only=True):
     response_owed: bool = False
     announcements: tuple[str, ...] = ()
     voice_fixed: bool = False
+    calls_beside: tuple[FunctionCall, ...] = ()
     closed: bool = False
 
     @property
@@ -95,6 +98,18 @@ class State(Struct, frozen=True, kw_only=True):
     def entry(self, item_id: str) -> Entry | None:
         """The entry of that item in the default conversation, as it now stands."""
         return next((self.live(e) for e in self.entries if e.item.id == item_id), None)
+
+    def call(self, call_id: str) -> FunctionCall | None:
+        """The function call of that id, made to its end in the conversation or beside it."""
+        made = (*(entry.item for entry in self.entries), *self.calls_beside)
+        for item in made:
+            if (
+                isinstance(item, FunctionCall)
+                and item.call_id == call_id
+                and item.status != "in_progress"
+            ):
+                return item
+        return None
 
     def live(self, entry: Entry) -> Entry:
         """The true copy of an entry: that of its response, while that is active."""
@@ -116,6 +131,13 @@ class State(Struct, frozen=True, kw_only=True):
             item_id == self.speech_item
             or any(e.item.id == item_id for e in self.entries)
             or any(r.output(item_id) is not None for r in self.responses)
+        )
+
+    def knows_call(self, call_id: str) -> bool:
+        """Whether a function call has that id, made to its end or not."""
+        underway = (e.item for r in self.responses for e in r.outputs)
+        return self.call(call_id) is not None or any(
+            isinstance(item, FunctionCall) and item.call_id == call_id for item in underway
         )
 
     @property
@@ -144,7 +166,9 @@ class Draft:
     def new_id(self, prefix: str) -> str:
         """An id that no other object of this session has, also none that a client named."""
         number = self.state.sequence
-        while self.state.knows(new_id := f"{prefix}_{self.state.seed}{number:06x}"):
+        while self.state.knows(
+            new_id := f"{prefix}_{self.state.seed}{number:06x}"
+        ) or self.state.knows_call(new_id):
             number += 1
         self.set(sequence=number + 1)
         return new_id

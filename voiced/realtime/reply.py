@@ -7,7 +7,7 @@ Nothing here touches the conversation: every result goes in through `apply`.
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ import trio
 from voiced.audio.formats import PCM, WireFormat, wire_format
 from voiced.audio.resample import StreamResampler
 from voiced.conversation import inputs as inp
+from voiced.conversation.tooling import ChosenFunction
 from voiced.engines.ports import Llm, Tts
 from voiced.engines.tts.text import ClauseSplitter
 from voiced.engines.tts.voices import Voices
@@ -25,7 +26,8 @@ from voiced.tools.toolbox import Toolbox
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from voiced.conversation.effects import Generate
+    from voiced.conversation.effects import Generate, ResponseOptions
+    from voiced.engines.ports import ToolCall, ToolChoice
     from voiced.tools.toolbox import ToolContext
 
 CLAUSES_AHEAD = 8
@@ -66,6 +68,8 @@ class Reply:
         self._apply = apply
         self._began = began
         self._end = Answered(finish="stop")
+        self._silent = True
+        self._unsaid: list[ToolCall] = []
         self._form = wire_format(generate.options.format)
         self._pacer = Pacer(speaker.lead_ms, self._form)
         self.timing_ms: dict[str, float] = {}
@@ -80,6 +84,7 @@ class Reply:
                 nursery.start_soon(self._write, send)
                 nursery.start_soon(self._speak, receive)
                 nursery.start_soon(self._send)
+        self._say_calls()
         self._apply(
             inp.ReplyEnded(
                 response_id=self._generate.response_id,
@@ -87,13 +92,38 @@ class Reply:
                 input_tokens=self._end.input_tokens,
                 output_tokens=self._end.output_tokens,
                 timing_ms=self.timing_ms,
+                own=tuple(dict(message) for message in self._end.own),
             )
         )
 
     # -- text ------------------------------------------------------------------------------
 
     async def _show(self, text: str) -> None:
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        """Pass on text, and the calls that were to come behind it."""
         self._apply(inp.ReplyText(response_id=self._generate.response_id, text=text))
+        self._say_calls()
+
+    def _call(self, call: ToolCall) -> None:
+        """Pass on a call of a function; the message of the reply, if any, is to be its first
+        output, and its first clause may still be on its way to the voice."""
+        self._unsaid.append(call)
+        if self._silent or self._generate.options.modality == "text":
+            self._say_calls()
+
+    def _say_calls(self) -> None:
+        calls, self._unsaid = self._unsaid, []
+        for call in calls:
+            self._apply(
+                inp.ReplyCall(
+                    response_id=self._generate.response_id,
+                    call_id=call.call_id,
+                    name=call.name,
+                    arguments=call.arguments,
+                )
+            )
 
     async def _write(self, clauses: trio.MemorySendChannel[str]) -> None:
         splitter = ClauseSplitter()
@@ -113,9 +143,11 @@ class Reply:
             await sink(self._generate.say)
             return
         asked = trio.current_time()
+        options = self._generate.options
 
         async def pass_on(text: str) -> None:
             self._mark("llm_first_text", asked)
+            self._silent = False
             await sink(text)
 
         self._end = await converse(
@@ -123,10 +155,15 @@ class Reply:
             self._speaker.toolbox,
             Question(
                 messages=self._generate.messages,
-                max_output_tokens=self._generate.options.max_output_tokens,
+                tools=functions(options),
+                tool_choice=choice_of(options),
+                max_output_tokens=options.max_output_tokens,
+                parallel_tool_calls=options.parallel_tool_calls,
+                remembers=True,
             ),
             self._context,
             pass_on,
+            self._call,
         )
 
     # -- voice -----------------------------------------------------------------------------
@@ -138,7 +175,7 @@ class Reply:
         async with clauses:
             async for clause in clauses:
                 await self._pacer.wait_below(SYNTHESIS_AHEAD_MS)
-                self._apply(inp.ReplyText(response_id=self._generate.response_id, text=clause))
+                self._say(clause)
                 if any(character.isalnum() for character in clause):
                     await self._synthesise(span, clause.strip(), voice, options.speed)
                 span += 1
@@ -177,6 +214,24 @@ class Reply:
     def _mark(self, stage: str, since: float) -> None:
         if stage not in self.timing_ms:
             self.timing_ms[stage] = round((trio.current_time() - since) * 1000, 2)
+
+
+def functions(options: ResponseOptions) -> tuple[dict[str, Any], ...]:
+    """The client's functions as a model is told of them."""
+    return tuple(
+        {
+            "name": tool.name,
+            "description": tool.description or "",
+            "parameters": tool.parameters or {"type": "object", "properties": {}},
+        }
+        for tool in options.tools
+    )
+
+
+def choice_of(options: ResponseOptions) -> ToolChoice:
+    """The tool choice as engines take it."""
+    choice = options.tool_choice
+    return {"name": choice.name} if isinstance(choice, ChosenFunction) else choice
 
 
 class Pacer:

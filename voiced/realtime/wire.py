@@ -7,14 +7,15 @@ becomes a `RefuseEvent` with the protocol's code and the client's own `event_id`
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
 from voiced.conversation import inputs as inp
 from voiced.conversation.config import Rejected, rejected_by
-from voiced.conversation.items import ItemStatus, Part
+from voiced.conversation.given import AnyNewItem
+from voiced.conversation.paths import with_indexes
 
 MOST_CONTROL_CHARS = 262_144
 """Only audio may be longer: anything else this long would cost the other sessions the time it
@@ -47,20 +48,8 @@ class Clear(ClientEvent, tag="input_audio_buffer.clear", frozen=True, kw_only=Tr
     pass
 
 
-class ClientMessage(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="message"
-):
-    """A message item from a client; `status` and `object` are accepted and not believed."""
-
-    role: Literal["user", "assistant", "system"]
-    content: tuple[Part, ...]
-    id: Annotated[str, Meta(min_length=1, max_length=512)] | None = None
-    status: ItemStatus | None = None
-    object: Literal["realtime.item"] | None = None
-
-
 class ItemCreate(ClientEvent, tag="conversation.item.create", frozen=True, kw_only=True):
-    item: ClientMessage
+    item: AnyNewItem
     previous_item_id: str | None = None
 
 
@@ -132,9 +121,8 @@ def to_input(event: AnyEvent) -> inp.Input:
         case Clear():
             return inp.ClearAudio(event_id=event_id)
         case ItemCreate():
-            item = inp.NewItem(role=event.item.role, content=event.item.content, id=event.item.id)
             return inp.CreateItem(
-                event_id=event_id, item=item, previous_item_id=event.previous_item_id
+                event_id=event_id, item=event.item, previous_item_id=event.previous_item_id
             )
         case ItemRetrieve():
             return inp.RetrieveItem(event_id=event_id, item_id=event.item_id)
@@ -191,5 +179,5 @@ def refusal(message: str, problem: Exception) -> inp.RefuseEvent:
             param="type",
         )
     else:
-        why = rejected_by(str(problem), "")
+        why = rejected_by(with_indexes(str(problem), value, AnyEvent), "")
     return inp.RefuseEvent(event_id=event_id, code=why.code, message=why.message, param=why.param)

@@ -6,13 +6,14 @@ here, unseen by the client; a call for the client ends the answer, since only th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from voiced.engines.ports import ReplyEnd, TextDelta, ToolCall, ToolChoice
-from voiced.errors import EngineFailed
+from voiced.engines.ports import ReplyEnd, ToolCall, ToolChoice
+from voiced.errors import EngineFailed, ToolChoiceError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -30,7 +31,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     `tools` are the client's, each with `name`, `description` and `parameters`; one named like a
     tool of the daemon takes its place. `max_output_tokens` bounds all that the model writes in
     all rounds, its calls included. Without `parallel_tool_calls` only the first call of a round
-    counts.
+    counts. `remembers`: whoever asks keeps `Answered.own`, and shows it with the client's answer.
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -38,23 +39,28 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     tool_choice: ToolChoice = "auto"
     max_output_tokens: int | None = None
     parallel_tool_calls: bool = True
+    remembers: bool = False
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
-    """How an answer ended, what the client is to call, and what all rounds cost together."""
+    """How an answer ended, what the client is to call, and what all rounds cost together.
+
+    `own` is what the daemon's tools were asked on the way, and what they answered.
+    """
 
     finish: Literal["stop", "tool_calls", "length"]
     calls: tuple[ToolCall, ...] = ()
     input_tokens: int = 0
     output_tokens: int = 0
+    own: tuple[Mapping[str, Any], ...] = ()
 
 
 class Round(msgspec.Struct):
     """What came of asking the model once."""
 
-    said: list[str]
     calls: list[ToolCall]
     end: ReplyEnd
+    said: str = ""
 
 
 async def converse(
@@ -63,56 +69,78 @@ async def converse(
     question: Question,
     context: ToolContext,
     sink: Callable[[str], Awaitable[None]],
+    on_call: Callable[[ToolCall], None] = lambda _call: None,
 ) -> Answered:
-    """Pass text deltas to `sink` and return when the answer is complete.
+    """Pass text deltas to `sink`, calls for the client to `on_call` as soon as they are known,
+    and return when the answer is complete.
 
-    Calls for the daemon that come together with calls for the client are dropped: the model is
-    asked again with what the client answers, and has them then. Raises `EngineError`. Cancelling
-    stops the engine and the tool that runs.
+    Calls for the daemon that come together with calls for the client are run where the asker
+    remembers what came of them, else dropped: the model is asked again with what the client
+    answers, and has them then. Raises `EngineError`. Cancelling stops the engine and the tool
+    that runs.
     """
     messages = list(question.messages)
     theirs = {tool["name"] for tool in question.tools}
     tools = offered(question, toolbox)
     choice = question.tool_choice
     read = written = 0
+    own: list[Mapping[str, Any]] = []
+
+    def ended(finish: Literal["stop", "tool_calls", "length"], *calls: ToolCall) -> Answered:
+        return Answered(
+            finish=finish, calls=calls, input_tokens=read, output_tokens=written, own=tuple(own)
+        )
+
     for _ in range(MOST_TOOL_ROUNDS):
         left = None if question.max_output_tokens is None else question.max_output_tokens - written
         if left is not None and left <= 0:
-            return Answered(finish="length", input_tokens=read, output_tokens=written)
-        this = await ask(llm, messages, tools, choice, left, sink)
+            return ended("length")
+        taken = Taken(question, on_call)
+        this = await ask(llm, messages, tools, choice, left, sink, taken)
         read += this.end.input_tokens
         written += this.end.output_tokens
-        calls = this.calls if question.parallel_tool_calls else this.calls[:1]
-        asked = tuple(call for call in calls if call.name in theirs)
-        if asked or not calls:
-            return Answered(
-                finish="tool_calls"
-                if asked
-                else "length"
-                if this.end.finish == "length"
-                else "stop",
-                calls=asked,
-                input_tokens=read,
-                output_tokens=written,
-            )
-        messages.append(assistant_message("".join(this.said), calls))
-        for call in calls:
-            result = await toolbox.call(call.name, call.arguments, context)
-            messages.append({"role": "tool", "tool_call_id": call.call_id, "content": result})
-        choice = "auto"  # a call that was insisted on has been made
+        asked = [call for call in this.calls if call.name in theirs]
+        ours = [call for call in this.calls if call.name not in theirs]
+        if ours and (question.remembers or not asked):
+            results = [await result_of(toolbox, call, context) for call in ours]
+            messages += [assistant_message(this.said, ours), *results]
+            own += [assistant_message("", ours), *results]
+        if asked:
+            return ended("tool_calls", *asked)
+        if this.end.finish == "length":
+            return ended("length")
+        if not ours:
+            return ended("stop")
+        choice, tools = "auto", offered(question, toolbox, "auto")  # the call has been made
     raise EngineFailed(
         f"the model asked for tools {MOST_TOOL_ROUNDS} times and gave no answer",
         public="The assistant did not come to an answer.",
     )
 
 
-def offered(question: Question, toolbox: Toolbox) -> list[Mapping[str, Any]]:
-    """The tools that the model may call: none of the daemon's where the client insists on a call
-    and brought tools of its own, for it waits for one of those."""
+def offered(
+    question: Question, toolbox: Toolbox, choice: ToolChoice | None = None
+) -> list[Mapping[str, Any]]:
+    """The tools that the model may call: none of the daemon's where the client requires a call
+    and brought tools of its own, for it waits for one of those. Raises `ToolChoiceError` where
+    the one that must be called is none of them."""
+    choice = question.tool_choice if choice is None else choice
     theirs = {tool["name"] for tool in question.tools}
-    insists = bool(theirs) and question.tool_choice not in ("auto", "none")
-    ours = [] if insists else [tool for tool in toolbox.schemas() if tool["name"] not in theirs]
-    return [*question.tools, *ours]
+    ours = [tool for tool in toolbox.schemas() if tool["name"] not in theirs]
+    tools = [*question.tools, *ours]
+    if isinstance(choice, Mapping):
+        tools = [tool for tool in tools if tool["name"] == choice["name"]]
+        if not tools:
+            raise ToolChoiceError(f"There is no tool '{choice['name']}' to call.")
+    elif choice == "required" and theirs:
+        tools = [*question.tools]
+    return tools
+
+
+async def result_of(toolbox: Toolbox, call: ToolCall, context: ToolContext) -> Mapping[str, Any]:
+    """What one of the daemon's tools answers, as a message."""
+    result = await toolbox.call(call.name, call.arguments, context)
+    return {"role": "tool", "tool_call_id": call.call_id, "content": result}
 
 
 async def ask(
@@ -122,21 +150,103 @@ async def ask(
     tool_choice: ToolChoice,
     max_output_tokens: int | None,
     sink: Callable[[str], Awaitable[None]],
+    on_call: Callable[[ToolCall], bool],
 ) -> Round:
-    """Ask the model once."""
-    this = Round(said=[], calls=[], end=ReplyEnd(finish="stop"))
+    """Ask the model once. An engine that does not keep to its limit is stopped there, and what
+    it took and wrote is counted here, in words."""
+    this = Round(calls=[], end=ReplyEnd(finish="length"))
+    allowance = Allowance(max_output_tokens)
     async with llm.reply(
         messages, tools=tools, tool_choice=tool_choice, max_output_tokens=max_output_tokens
     ) as parts:
         async for part in parts:
-            if isinstance(part, TextDelta):
-                this.said.append(part.text)
-                await sink(part.text)
-            elif isinstance(part, ToolCall):
-                this.calls.append(part)
-            else:
+            if isinstance(part, ReplyEnd):
                 this.end = part
+            elif isinstance(part, ToolCall):
+                if allowance.take_whole(f"{part.name} {part.arguments}") and on_call(part):
+                    this.calls.append(part)
+            elif text := allowance.take(part.text):
+                await sink(text)
+            if allowance.spent:
+                read = sum(map(words_of, messages))
+                this.end = ReplyEnd(
+                    finish="length", input_tokens=read, output_tokens=allowance.taken
+                )
+                break
+    this.said = allowance.text
     return this
+
+
+class Taken:
+    """Decides which calls of one round count, and passes the client's on."""
+
+    def __init__(self, question: Question, on_call: Callable[[ToolCall], None]) -> None:
+        self._question = question
+        self._theirs = {tool["name"] for tool in question.tools}
+        self._on_call = on_call
+        self._count = 0
+
+    def __call__(self, call: ToolCall) -> bool:
+        question = self._question
+        if question.tool_choice == "none":
+            return False  # asked for all the same
+        if self._count and not question.parallel_tool_calls:
+            return False
+        self._count += 1
+        if call.name in self._theirs:
+            self._on_call(call)
+        return True
+
+
+WORD = re.compile(r"\S+")
+
+
+class Allowance:
+    """The words that an answer may still have, for engines that do not keep to their limit.
+
+    A token is never more than a word, so that an engine which counts tokens is never cut here.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self._pieces: list[str] = []
+        self._in_word = False
+        self.taken = 0
+        self.spent = False
+
+    @property
+    def text(self) -> str:
+        """All text that was taken."""
+        return "".join(self._pieces)
+
+    def take(self, text: str) -> str:
+        """As much of `text` as is allowed; `spent` where that is not all of it."""
+        for word in WORD.finditer(text):
+            if word.start() == 0 and self._in_word:
+                continue
+            if self.taken == self._most:
+                self.spent = True
+                text = text[: word.start()]
+                break
+            self.taken += 1
+        if text:
+            self._in_word = not text[-1].isspace()
+            self._pieces.append(text)
+        return text
+
+    def take_whole(self, text: str) -> bool:
+        """Whether all of `text` is allowed; part of a call would be none."""
+        count = len(text.split())
+        if self._most is not None and self.taken + count > self._most:
+            self.spent = True
+        else:
+            self.taken += count
+        return not self.spent
+
+
+def words_of(message: Mapping[str, Any]) -> int:
+    """The words of a message in OpenAI's chat shape."""
+    return len(str(message.get("content") or "").split())
 
 
 def assistant_message(text: str, calls: Sequence[ToolCall]) -> Mapping[str, Any]:
