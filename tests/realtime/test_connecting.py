@@ -5,6 +5,7 @@ Each runs over plain WebSockets and over TLS.
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from tests.web.harness import read_all, status_of, upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.realtime.live import Daemon
 
@@ -196,6 +198,17 @@ async def test_a_request_that_is_not_served_is_told_why(
     assert ended == (code, close_code, f"invalid_request_error.{code}")
 
 
+async def test_check_9_a_ping_is_answered_while_a_response_is_generated(place: Place) -> None:
+    async with connected(place.url, headers=BEARER, ca=place.ca) as client:
+        await client.add_text("hello")
+        await client.send("response.create")
+        await client.until("response.output_audio.delta")
+        for _ in range(3):
+            with trio.fail_after(1):  # what the check asks for
+                await client.websocket.ping()
+        assert (await client.until("response.done"))["response"]["status"] == "completed"
+
+
 async def test_check_10_a_burst_before_anything_is_read_is_honoured_in_order(
     place: Place,
 ) -> None:
@@ -215,6 +228,30 @@ async def test_check_10_a_burst_before_anything_is_read_is_honoured_in_order(
             *("session.created", "session.updated", "conversation.item.added"),
             *("conversation.item.done", "response.created"),
         ]
+
+
+async def test_check_35_an_append_of_15_mib_is_taken(place: Place) -> None:
+    async with connected(place.url, headers=BEARER, ca=place.ca) as client:
+        await client.configure(audio={"input": {"turn_detection": None}})
+        audio = base64.b64encode(bytes(15 << 20)).decode()
+        await client.send("input_audio_buffer.append", audio=audio)
+        await client.send("input_audio_buffer.commit")
+        await client.until("input_audio_buffer.committed")
+        assert "error" not in client.types()
+
+
+async def test_check_47_garbage_is_answered_once_each_and_then_a_turn_works(place: Place) -> None:
+    async with connected(place.url, headers=BEARER, ca=place.ca) as client:
+        for garbage, code in (
+            (b'{"type":"response.create"}', "invalid_event"),
+            ("no JSON", "invalid_json"),
+            ("[]", "invalid_event"),
+            ("{}", "invalid_event"),
+            ('{"type":"no.such"}', "invalid_value"),
+        ):
+            await client.send_raw(garbage)
+            assert (await client.error())["code"] == code
+        assert (await client.type_in("hello"))["status"] == "completed"
 
 
 async def test_check_48_a_client_secret_opens_sessions_that_begin_with_what_is_attached(
@@ -292,3 +329,14 @@ async def test_an_offer_of_compression_is_declined_and_the_talk_goes_on(place: P
         fields = dict(client.websocket.handshake_headers)
         assert b"sec-websocket-extensions" not in fields
         assert (await client.type_in("hello"))["status"] == "completed"
+
+
+async def test_a_session_that_has_lasted_its_time_is_told_and_closed(tmp_path: Path) -> None:
+    with secure_daemon(tmp_path, VOICED_SESSION__MAX_S="1") as running:
+        for url, ca in ((running.url, None), (running.secure_url, running.ca)):
+            async with connected(url, ca=ca) as client:
+                expires_at = client.events[0]["session"]["expires_at"]
+                assert abs(expires_at - time.time() - 1) < 2
+                assert (await client.error())["code"] == "session_expired"
+                reason = await client.close_reason()
+                assert (reason.code, reason.reason) == (1001, "session_expired")

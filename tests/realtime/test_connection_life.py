@@ -166,6 +166,17 @@ async def test_a_peer_that_answers_is_not(autojump_clock: MockClock) -> None:
     assert socket.pings == pytest.approx(3_000 / PING_S, abs=1)
 
 
+async def test_check_9_a_minute_of_silence_has_pings_and_no_data(
+    autojump_clock: MockClock,
+) -> None:
+    socket = FakeSocket()
+    async with talking() as talk:
+        with trio.move_on_after(60.5):
+            await write(socket.websocket, talk.session, 10, Signs())
+    assert socket.pings >= 2
+    assert socket.sent == []
+
+
 async def test_a_pong_stuck_behind_audio_is_forgiven(autojump_clock: MockClock) -> None:
     """The peer sends now and then; its pong waits behind what it sent."""
     socket = FakeSocket(pongs=False)

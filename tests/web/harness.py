@@ -130,10 +130,11 @@ async def connect(port: int) -> trio.SocketStream:
 
 
 async def connect_tls(
-    port: int, trusted: ssl.SSLContext, name: str = "localhost"
+    port: int, trusted: ssl.SSLContext, *, source: str | None = None
 ) -> trio.SSLStream[trio.SocketStream]:
     """Connect with TLS, in the strict sense: an end without close_notify is an error."""
-    stream = trio.SSLStream(await connect(port), trusted, server_hostname=name)
+    plain = await trio.open_tcp_stream("127.0.0.1", port, local_address=source)
+    stream = trio.SSLStream(plain, trusted, server_hostname="localhost")
     try:
         await stream.do_handshake()
     except BaseException:
