@@ -120,7 +120,12 @@ def test_it_tells_systemd_when_it_is_ready_and_not_before(tmp_path: Path) -> Non
     with daemon(tmp_path) as running:
         events = [line["event"] for line in running.log]
         assert events.count("engine ready") == 3
-        running.told("STATUS=")
+        assert events.index("ready") > max(
+            at for at, event in enumerate(events) if event == "engine ready"
+        )
+    assert running.heard[-1].startswith("READY=1\nSTATUS=")
+    assert "STATUS=loading engines" in running.heard
+    assert not any("READY" in message for message in running.heard[:-1])
 
 
 async def test_every_part_with_a_heart_is_watched(tmp_path: Path) -> None:

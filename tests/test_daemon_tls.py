@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from tests.realtime.live import Daemon
 
-STOP_S = 5.0
-
 
 async def test_a_turn_over_tls_and_a_stop_in_due_form(tmp_path: Path) -> None:
     with secure_daemon(tmp_path) as running:
@@ -45,9 +43,11 @@ async def test_a_turn_over_tls_and_a_stop_in_due_form(tmp_path: Path) -> None:
             for client in (secure, plain):
                 reason = await client.close_reason()
                 assert (reason.code, reason.reason) == (1001, "shutting down")
-        assert running.process.wait(STOP_S) == 0
+        assert running.process.wait(CEILING_S) == 0
         assert "Traceback" not in running.raw_log
-        assert {line["level"] for line in running.log} <= {"debug", "info"}
+        # A machine that stood still for a moment is worth a warning, and no fault of the daemon.
+        unusual = [line for line in running.log if line["level"] not in {"debug", "info"}]
+        assert {line["event"] for line in unusual} <= {"wake late"}
 
 
 async def test_the_command_line_asks_over_tls(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ class Daemon:
         self.certified = certified
         self._log = log
         self._notify = notify
+        self.heard: list[str] = []
+        """What systemd was told, as far as `told` has read it."""
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -102,7 +104,7 @@ class Daemon:
         return self.certified.ca
 
     def told(self, word: str) -> None:
-        """Wait until systemd would have been told a message with `word` in it."""
+        """Wait for the next message to systemd with `word` in it."""
         with selectors.DefaultSelector() as selector, ExitStack() as stack:
             selector.register(self._notify, selectors.EVENT_READ)
             if self.process.poll() is None:
@@ -114,7 +116,8 @@ class Daemon:
                 # What it said before it ended counts.
                 if self._notify not in ready:
                     raise AssertionError(f"never told {word!r}:\n{self.raw_log}")
-                if word in self._notify.recv(4096).decode():
+                self.heard.append(self._notify.recv(4096).decode())
+                if word in self.heard[-1]:
                     return
 
     def engine_pid(self, kind: str) -> int:
