@@ -41,6 +41,20 @@ def test_any_word_of_the_child_counts_as_an_answer() -> None:
     assert vigil.look(8.0) == (None, False, 8.9)
 
 
+def test_a_host_that_stood_still_itself_does_not_hold_that_against_its_child() -> None:
+    vigil = Vigil(HostPolicy(ping_s=2.0, pong_s=5.0, load_s=10.0))
+    vigil.started(0.0)
+    assert vigil.look(1.0) == (None, False, 10.0)
+    assert vigil.look(100.0) == (None, False, 102.0)  # asleep for 90 s
+    vigil.became_ready(101.0)
+    vigil.heard(101.0)
+    assert vigil.look(103.0) == (None, True, 105.0)
+    assert vigil.look(205.0) == (None, False, 207.0)  # asleep for 100 s: 2 of the 5 have passed
+    assert vigil.look(207.0) == (None, False, 209.0)
+    assert vigil.look(209.0) == (None, False, 210.0)
+    assert vigil.look(210.0).kill is not None
+
+
 def test_loading_is_bounded_and_not_pinged() -> None:
     vigil = Vigil(HostPolicy(ping_s=2.0, load_s=10.0))
     vigil.started(100.0)

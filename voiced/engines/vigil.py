@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from voiced.engines.spec import HostPolicy
 
 _NEVER = float("inf")
+STOOD_STILL_S = 1.0
+"""A look this much too late is no matter of load any more."""
 
 
 class Finding(NamedTuple):
@@ -19,7 +21,12 @@ class Finding(NamedTuple):
 
 
 class Vigil:
-    """Watches one life of a child after another. Times are seconds of any one clock."""
+    """Watches one life of a child after another. Times are seconds of any one clock.
+
+    While the host itself stood still (a machine asleep, or one that swaps) the child most likely
+    did too, and its answer may lie in the pipe: what a look comes too late by is not held against
+    the child.
+    """
 
     def __init__(self, policy: HostPolicy) -> None:
         self._policy = policy
@@ -27,6 +34,7 @@ class Vigil:
         self._ready_at = _NEVER
         self._heard_at = 0.0
         self._pinged_at: float | None = None
+        self._due = _NEVER
 
     @property
     def loading(self) -> bool:
@@ -37,6 +45,8 @@ class Vigil:
         """A new child."""
         self._started_at = now
         self._ready_at = _NEVER
+        self._pinged_at = None
+        self._due = _NEVER
 
     def became_ready(self, now: float) -> float:
         """It is loaded and warm; returns how long that took."""
@@ -54,6 +64,17 @@ class Vigil:
 
     def look(self, now: float) -> Finding:
         """To be called when the last finding was due, or sooner."""
+        late_s = now - self._due
+        if late_s > STOOD_STILL_S:
+            # And time to read what has come meanwhile.
+            self._started_at += late_s + self._policy.ping_s
+            if self._pinged_at is not None:
+                self._pinged_at += late_s + self._policy.ping_s
+        finding = self._judge(now)
+        self._due = finding.due
+        return finding
+
+    def _judge(self, now: float) -> Finding:
         policy = self._policy
         if self.loading:
             load_by = self._started_at + policy.load_s
