@@ -1,7 +1,7 @@
 """The session object: its shape, and updates that are merged whole or not at all.
 
 The structs are the protocol's `session` of `type: "realtime"`; a field that is not here is an
-unknown parameter. What voiced accepts without acting on it says so in `docs/architecture.md`.
+unknown parameter. What voiced accepts without acting on it says so in `docs/realtime.md`.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ GET /v1/models               what is loaded
 GET /health                  is it alive?
 GET /ready                   is it ready to converse?
 GET /api/limitations         what it bears
-GET /openapi.json            all HTTP paths, for programs
+GET /docs                    all HTTP paths, to read; GET /openapi.json for programs
+GET /asyncapi.json           the events of the WebSocket, for programs
 """
 
 

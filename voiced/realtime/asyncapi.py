@@ -1,0 +1,111 @@
+"""`/asyncapi.json`: the Realtime socket as an AsyncAPI 3 document, made from the structs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from voiced import __version__
+from voiced.realtime.schemas import TEMPLATE, client_schemas, server_schemas
+
+if TYPE_CHECKING:
+    from voiced.realtime.schemas import Schemas
+
+JSON_SCHEMA = "application/schema+json;version=draft-07"
+CHANNEL = "#/channels/realtime"
+QUERY = {
+    "type": "object",
+    "properties": {
+        "model": {"type": "string", "description": "Any name; the daemon's own engines answer."},
+        "intent": {
+            "type": "string",
+            "enum": ["transcription"],
+            "description": "A session that transcribes and does not answer.",
+        },
+    },
+}
+
+
+def describe_realtime(host: str = "localhost:8080", *, secure: bool = False) -> dict[str, Any]:
+    """The AsyncAPI 3.0 document of the socket at `host`, an address with its port."""
+    sides = {"client": client_schemas(), "server": server_schemas()}
+    messages = {
+        f"{side}.{name}": message(side, name, schema)
+        for side, schemas in sides.items()
+        for name, schema in schemas.events.items()
+    }
+    objects: dict[str, Any] = {}
+    for side, schemas in sides.items():
+        objects |= components(side, schemas)
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "voiced",
+            "version": __version__,
+            "description": "The OpenAI Realtime protocol as voiced speaks it. Its HTTP side is "
+            "described by /openapi.json, the differences from OpenAI by docs/realtime.md.",
+            "license": {"name": "GPL-3.0-or-later"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {"voiced": {"host": host, "protocol": "wss" if secure else "ws"}},
+        "channels": {
+            "realtime": {
+                "address": "/v1/realtime",
+                "description": "One conversation. The server speaks first, with session.created.",
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+                "bindings": {"ws": {"method": "GET", "query": QUERY}},
+            }
+        },
+        "operations": {
+            "hear": operation("receive", "What clients send.", "client", sides["client"]),
+            "tell": operation("send", "What the daemon sends.", "server", sides["server"]),
+        },
+        "components": {"messages": messages, "schemas": objects},
+    }
+
+
+def message(side: str, name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """One kind of event as a message object."""
+    found = {
+        "name": name,
+        "title": name,
+        "contentType": "application/json",
+        "payload": {
+            "schemaFormat": JSON_SCHEMA,
+            "schema": {"$ref": TEMPLATE.format(name=f"{side}.{name}")},
+        },
+    }
+    if "description" in schema:
+        found["summary"] = schema["description"].partition("\n\n")[0].replace("\n", " ")
+    return found
+
+
+def operation(action: str, summary: str, side: str, schemas: Schemas) -> dict[str, Any]:
+    """One direction of the channel."""
+    return {
+        "action": action,
+        "summary": summary,
+        "channel": {"$ref": CHANNEL},
+        "messages": [{"$ref": f"{CHANNEL}/messages/{side}.{name}"} for name in schemas.events],
+    }
+
+
+def components(side: str, schemas: Schemas) -> dict[str, Any]:
+    """All schemas of one direction, under names of that direction."""
+    return {
+        f"{side}.{name}": localised(side, schema)
+        for name, schema in (*schemas.events.items(), *schemas.objects.items())
+    }
+
+
+def localised(side: str, schema: Any) -> Any:  # noqa: ANN401 - JSON
+    """References within that direction. AsyncAPI's own `discriminator` is another thing than
+    msgspec's; the types that it tells apart have an `enum` of one value each for that."""
+    if isinstance(schema, dict):
+        return {
+            key: f"#/components/schemas/{side}.{value.rpartition('/')[2]}"
+            if key == "$ref"
+            else localised(side, value)
+            for key, value in schema.items()
+            if not (key == "discriminator" and isinstance(value, dict) and "mapping" in value)
+        }
+    return [localised(side, value) for value in schema] if isinstance(schema, list) else schema

@@ -1,0 +1,113 @@
+"""Where voiced differs from the real Realtime service, and why; shown in `docs/realtime.md`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+
+class Deviation(Struct, frozen=True):
+    """One difference, seen by a client."""
+
+    about: str
+    openai: str
+    voiced: str
+    why: str
+
+
+DEVIATIONS: Final = (
+    Deviation(
+        "`?model=`",
+        "must be there, and exist",
+        "may be missing, and any name will do; the session echoes it",
+        "The engines are the settings' choice, and every client has a model of its own.",
+    ),
+    Deviation(
+        "`?call_id=`, an `intent` of another kind",
+        "calls and translations",
+        "an `error` event, and close code 4000",
+        "There is no WebRTC, no SIP, and nothing that translates.",
+    ),
+    Deviation(
+        "`?session_id=`",
+        "not there",
+        "an `error` event, and close code 4001: sessions cannot be resumed yet",
+        "A client that asks for its old session must not get a new one unawares.",
+    ),
+    Deviation(
+        "`model` in `session.update`",
+        "cannot change",
+        "ignored",
+        "Clients for agents send their own model with every update.",
+    ),
+    Deviation(
+        "`conversation.item.truncate`",
+        "refuses any time beyond the audio",
+        "up to 500 ms beyond it counts as its end",
+        "Clients compute the time from a clock of theirs and are often a little late.",
+    ),
+    Deviation(
+        "`conversation.item.create` with an `id` that exists",
+        "appends a second item of that id",
+        "is refused with `invalid_value`",
+        "Nobody could name either of them afterwards.",
+    ),
+    Deviation(
+        "an empty answer",
+        "an item without text",
+        "a response with an empty `output`",
+        "Nothing is said where there is nothing to say, for one when a person says `stop`.",
+    ),
+    Deviation(
+        "many events",
+        "limits are the account's",
+        "events beyond `limits.events_per_minute` get `rate_limit_exceeded` and have no effect",
+        "One client must not slow down the others of a small machine.",
+    ),
+    Deviation(
+        "messages that are no events",
+        "an `error` each",
+        "an `error` each; after many in a row the connection is closed with 1002",
+        "Whoever sends them does not speak this protocol.",
+    ),
+    Deviation(
+        "prompts, MCP servers, tracing, images",
+        "hosted by OpenAI",
+        "not there; see what is accepted without effect",
+        "They need services or models that an offline daemon has not.",
+    ),
+    Deviation(
+        "`permessage-deflate`",
+        "negotiated",
+        "never",
+        "Audio hardly shrinks, and compression costs memory for each connection.",
+    ),
+    Deviation(
+        "tokens",
+        "of the model's tokenizer",
+        "words, where the engine has no tokenizer; audio counts none",
+        "The built-in assistant reads words.",
+    ),
+)
+
+WITHOUT_EFFECT: Final = (
+    (
+        "`session`",
+        "`tracing`, `truncation`, `prompt`, `include`, `reasoning`",
+        "Echoed; hosted features.",
+    ),
+    ("`session.audio.input`", "`noise_reduction`", "Echoed; no noise reduction is done."),
+    (
+        "`session.audio.input.transcription`",
+        "`model`, `languages`, `keywords`, `delay`",
+        "Echoed; the recogniser is the settings' choice.",
+    ),
+    (
+        "`session`",
+        "`instructions`; of `transcription`: `language`, `prompt`",
+        "Handed to the engines; the built-in `assistant` and `phrases` do not look at them.",
+    ),
+    ("`response`", "`prompt`, `reasoning`", "Not echoed; hosted features."),
+)
+"""Where, which fields, and why: what clients may send for compatibility."""
