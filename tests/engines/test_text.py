@@ -60,6 +60,12 @@ def test_it_does_not_split_inside(whole: str, size: int) -> None:
     assert clauses_of(f"{whole}. Next sentence.", size) == [f"{whole}.", " Next sentence."]
 
 
+def test_the_number_of_a_list_goes_with_its_line() -> None:
+    listed = "Do this:\n1. Open it.\n2. Close it.\n"
+    assert clauses_of(listed) == ["Do this:\n", "1. Open it.", "\n", "2. Close it.", "\n"]
+    assert clauses_of("It is 5. I counted.") == ["It is 5.", " I counted."]
+
+
 @pytest.mark.parametrize("mark", [".", "!", "?", "…", '."', "?!"])
 def test_a_sentence_ends_a_clause_however_short(mark: str) -> None:
     assert clauses_of(f"Yes{mark} The lamp is on.") == [f"Yes{mark}", " The lamp is on."]

@@ -153,6 +153,19 @@ async def test_the_language_asked_for_holds_until_it_is_taken_back(
         assert stt.asked == [("de", "Licht"), ("en", "")]
 
 
+async def test_the_voice_is_given_words_and_the_transcript_what_was_written(
+    autojump_clock: MockClock,
+) -> None:
+    written = "**It** is 5 km. \U0001f600 See `it`."
+    tts = FakeTts()
+    async with talking(tts=tts, llm=FakeLlm(says(written))) as talk:
+        talk.type_in("how far is it")
+        await talk.until("response.done")
+    assert [text for text, _, _ in tts.spoken] == ["It is 5 kilometers.", "See it."]
+    told = [e["transcript"] for e in talk.events if e["type"].endswith("audio_transcript.done")]
+    assert told == [written]
+
+
 async def test_text_only(autojump_clock: MockClock) -> None:
     tts = FakeTts()
     async with talking(llm=FakeLlm(says("Noon", ", I think.")), tts=tts) as talk:

@@ -18,6 +18,7 @@ from voiced.audio.resample import StreamResampler
 from voiced.conversation import inputs as inp
 from voiced.conversation.tooling import ChosenFunction
 from voiced.engines.ports import Llm, Tts
+from voiced.engines.tts.spoken import SpokenText
 from voiced.engines.tts.text import ClauseSplitter
 from voiced.engines.tts.voices import Voices
 from voiced.tools.rounds import Answered, Question, converse
@@ -171,13 +172,15 @@ class Reply:
     async def _speak(self, clauses: trio.MemoryReceiveChannel[str]) -> None:
         options = self._generate.options
         voice = self._speaker.voices.resolve(options.voice)
+        spoken = SpokenText(voice, self._context.language)
         span = 0
         async with clauses:
             async for clause in clauses:
                 await self._pacer.wait_below(SYNTHESIS_AHEAD_MS)
                 self._say(clause)
-                if any(character.isalnum() for character in clause):
-                    await self._synthesise(span, clause.strip(), voice, options.speed)
+                heard = spoken.clause(clause)
+                if heard:
+                    await self._synthesise(span, heard, voice, options.speed)
                 span += 1
         self._pacer.finish()
 

@@ -13,9 +13,15 @@ LONGEST_CHARS = 300
 
 # A run of marks is looked at from its start only, and as a whole: no search within it.
 BREAK = re.compile(r"(?<![.!?…])[.!?…]++[\"')\]]*+(?=\s)|[,;:](?=\s)|\n")
-ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|vs|etc|e\.g|i\.e|No|[A-Z])\.$")
+ABBREVIATION = re.compile(
+    r"\b(?:Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|Inc|Ltd|Fig|vs|etc|approx|e\.g|i\.e|a\.m|p\.m|No|[A-Z])\.$"
+)
+LIST_NUMBER = re.compile(r"(?:^|\n)[ \t]*\d{1,3}[.)]\s*$")
+"""The number in front of a line of a list is no sentence of its own."""
+
 _SEEN_CHARS = LONGEST_CHARS + 1  # a longest clause, and the blank that ends it
 _ABBREVIATION_CHARS = 8  # more than the longest has
+_NUMBER_CHARS = 12
 
 
 class ClauseSplitter:
@@ -56,7 +62,10 @@ class ClauseSplitter:
             if end > LONGEST_CHARS:
                 break
             if found[0][0] in ".!?…\n":
-                if not ABBREVIATION.search(seen, max(0, end - _ABBREVIATION_CHARS), end):
+                if not (
+                    ABBREVIATION.search(seen, max(0, end - _ABBREVIATION_CHARS), end)
+                    or LIST_NUMBER.search(seen[max(0, end - _NUMBER_CHARS) : end])
+                ):
                     return seen[:end]
             elif end >= shortest:
                 return seen[:end]
