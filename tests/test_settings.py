@@ -13,7 +13,7 @@ import pytest
 from voiced.errors import SettingsError
 from voiced.resources import default_config
 from voiced.settings import Settings, Store
-from voiced.settings_loader import load, load_settings, sections, state_directory
+from voiced.settings_loader import PATHS, load, load_settings, sections, state_directory
 
 
 @pytest.fixture
@@ -84,6 +84,32 @@ def test_a_variable_that_lacks_an_underscore_is_not_passed_over() -> None:
     assert str(caught.value) == (
         "VOICED_SERVER_PORT is not a setting; did you mean VOICED_SERVER__PORT?"
     )
+
+
+def test_a_path_in_the_file_is_meant_from_where_that_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "etc").mkdir()
+    config = tmp_path / "etc" / "voiced.toml"
+    config.write_text(
+        '[llm]\nsentences = "home/en.yaml"\nhome = "/srv/home.yaml"\n'
+        '[store]\ndirectory = "../state"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    for named in (config, Path("etc/voiced.toml")):
+        settings = load_settings(named, {"VOICED_SERVER__TLS_CERT": "here.pem"})
+        assert settings.llm.sentences == str(tmp_path / "etc/home/en.yaml")
+        assert settings.llm.home == "/srv/home.yaml"
+        assert settings.store.directory == str(tmp_path / "etc/../state")
+        assert settings.server.tls_cert == "here.pem"  # of a shell: from where that is
+    config.write_text('[llm]\nsentences = "~/en.yaml"\n')
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert load_settings(config, {}).llm.sentences == "/home/somebody/en.yaml"
+
+
+def test_every_key_that_holds_a_path_exists() -> None:
+    known = {(section, key) for section, keys in sections().items() for key in keys}
+    assert known >= PATHS
 
 
 def test_variables_of_the_scripts_are_no_settings(config: Path) -> None:

@@ -1,7 +1,8 @@
 """From a TOML file, the environment and a credential to `Settings`, with the source of each value.
 
 Later sources win: the defaults, the file, the credential, the environment. Whatever is wrong is
-one `SettingsError` of one line that names the place, the key, and what is allowed there.
+one `SettingsError` of one line that names the place, the key, and what is allowed there. A path
+in the file that does not begin at the root is meant from where the file lies.
 """
 
 from __future__ import annotations
@@ -22,11 +23,18 @@ from voiced.settings import Settings, Store
 from voiced.settings_text import allowed, toml_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 SYSTEM_CONFIG = Path("/etc/voiced/voiced.toml")
 TOKEN_CREDENTIAL = "voiced-token"
 PREFIX = "VOICED_"
+PATHS = frozenset(
+    {
+        *(("llm", "sentences"), ("llm", "home"), ("store", "directory")),
+        *(("server", "tls_cert"), ("server", "tls_key")),
+    }
+)
+"""The keys that hold the path of a file or directory."""
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -60,6 +68,34 @@ def load(
     system_config: Path = SYSTEM_CONFIG,
 ) -> Loaded:
     """Like `load_settings`, with the source of each value."""
+    return _load(config, environ, credentials_directory, system_config, _raise)
+
+
+def find_mistakes(
+    config: Path | None,
+    environ: Mapping[str, str] = os.environ,
+    system_config: Path = SYSTEM_CONFIG,
+) -> list[SettingsError]:
+    """Everything that `load` would raise, were it not for what it meets first."""
+    mistakes: list[SettingsError] = []
+    try:
+        _load(config, environ, None, system_config, mistakes.append)
+    except SettingsError as error:
+        mistakes.append(error)
+    return mistakes
+
+
+def _raise(error: SettingsError) -> None:
+    raise error
+
+
+def _load(
+    config: Path | None,
+    environ: Mapping[str, str],
+    credentials_directory: Path | None,
+    system_config: Path,
+    report: Callable[[SettingsError], None],
+) -> Loaded:
     values: dict[str, dict[str, Any]] = {}
     sources: dict[str, str] = {}
 
@@ -70,17 +106,21 @@ def load(
     path = system_config if config is None else config
     text = _read(path, optional=config is None)
     if text is not None:
-        for section, key, value in _from_file(path, text):
+        for section, key, value in _from_file(path, text, report):
             put(section, key, value, str(path))
     token = _token_credential(environ, credentials_directory)
     if token is not None:
         put("auth", "token", token, f"credential {TOKEN_CREDENTIAL}")
     for name in sorted(environ):
         if name.startswith(PREFIX) and "__" in name[len(PREFIX) :]:
-            section, key, value = _from_variable(name, environ[name])
-            put(section, key, value, name)
+            try:
+                section, key, value = _from_variable(name, environ[name])
+            except SettingsError as error:
+                report(error)
+            else:
+                put(section, key, value, name)
         elif (meant := _with_two_underscores(name)) is not None:
-            raise SettingsError(f"{name} is not a setting; did you mean {meant}?")
+            report(SettingsError(f"{name} is not a setting; did you mean {meant}?"))
     return Loaded(msgspec.convert(values, Settings), sources)
 
 
@@ -174,7 +214,10 @@ def _read(path: Path, *, optional: bool) -> str | None:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _from_file(path: Path, text: str) -> Iterable[tuple[str, str, object]]:
+def _from_file(
+    path: Path, text: str, report: Callable[[SettingsError], None]
+) -> Iterable[tuple[str, str, object]]:
+    """The values of the file; what is wrong with one is reported in its place."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -186,17 +229,31 @@ def _from_file(path: Path, text: str) -> Iterable[tuple[str, str, object]]:
     for section, table in document.items():
         where = _place(path, text, section, None)
         if section not in known:
-            raise SettingsError(f"{where}: {_unknown_top(section, known)}")
+            report(SettingsError(f"{where}: {_unknown_top(section, known)}"))
+            continue
         if not isinstance(table, dict):
-            raise SettingsError(f"{where}: {section} is a section: write [{section}] and its keys")
+            fault = f"{where}: {section} is a section: write [{section}] and its keys"
+            report(SettingsError(fault))
+            continue
         for key, value in table.items():
-            where = _place(path, text, section, key)
-            if (section, key) == ("auth", "token"):
-                raise SettingsError(
-                    f"{where}: auth.token may not stand in the file, which others may read; give "
-                    f"the credential {TOKEN_CREDENTIAL} or the variable VOICED_AUTH__TOKEN"
-                )
-            yield section, key, _convert(section, key, value, where)
+            try:
+                converted = _file_value(path, section, key, value, _place(path, text, section, key))
+            except SettingsError as error:
+                report(error)
+            else:
+                yield section, key, converted
+
+
+def _file_value(path: Path, section: str, key: str, value: object, where: str) -> object:
+    if (section, key) == ("auth", "token"):
+        raise SettingsError(
+            f"{where}: auth.token may not stand in the file, which others may read; give "
+            f"the credential {TOKEN_CREDENTIAL} or the variable VOICED_AUTH__TOKEN"
+        )
+    converted = _convert(section, key, value, where)
+    if (section, key) in PATHS and isinstance(converted, str) and converted:
+        return str(path.absolute().parent / Path(converted).expanduser())
+    return converted
 
 
 def _unknown_top(name: str, known: Mapping[str, Mapping[str, object]]) -> str:

@@ -109,6 +109,8 @@ def test_a_home_without_rooms_or_devices_is_no_mistake(files: tuple[Path, Path])
         ("reply: Hello.", "action: dance\n    reply: Hello.", 23, "unknown action 'dance'"),
         ("reply: Hello.", "reply: 'no: {x'", 23, "'{' or '}'"),
         ("[hello]", "hello: [", 22, "not valid YAML"),
+        ("[hello]", "\n      - [please] hello", 23, "begins with [ has to be written in quotes"),
+        ("[hello]", "\n      - {bells} hello", 23, "begins with { has to be written in quotes"),
         ("[hello]", "[on]", 22, "write it in quotes"),
         ("from: 1, to: 9", "from: 9, to: 1", 8, "a range goes up"),
         ("from: 1, to: 9", "from: 1", 8, "'to' is missing"),

@@ -39,6 +39,31 @@ def test_check_tells_a_mistake_in_one_line(
     assert captured.err == (f"voiced: {path}:2: there is no key server.prot; did you mean port?\n")
 
 
+def test_check_tells_every_mistake_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "v.toml"
+    path.write_text(
+        '[server]\nprot = 1\nhost = 5\n[sevrer]\n[auth]\ntoken = "x"\n[log]\nlevel = "loud"\n'
+    )
+    monkeypatch.setenv("VOICED_SERVER__PORT", "many")
+    monkeypatch.setenv("VOICED_LOG_LEVEL", "debug")
+    assert main(["config", "check", "--config", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    said = ("server.prot", "server.host", "sevrer", "auth.token", "log.level", "LOG_LEVEL", "PORT")
+    assert len(lines) == len(said)
+    for line, what in zip(lines, said, strict=True):
+        assert line.startswith("voiced: ")
+        assert what in line
+    assert main(["config", "check", "--json", "--config", str(path)]) == 2
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert (told["ok"], captured.err) == (False, "")
+    assert [f"voiced: {mistake}" for mistake in told["mistakes"]] == lines
+
+
 def test_show_prints_toml_that_gives_the_same_settings_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

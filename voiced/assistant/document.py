@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
+# What an entry of a list, or the value of a key, begins with.
+_FLOW = re.compile(r"\s*(?:-\s+|[\w ]+:\s+)*([\[{])")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -115,7 +118,7 @@ def read_document(path: Path) -> Document:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ModelError(f"{path}:{line}: {_problem(error)}") from error
+        raise ModelError(f"{path}:{line}: {_problem(error)}{_flow_hint(text, error)}") from error
     except yaml.YAMLError as error:
         raise ModelError(f"{path}: {_problem(error)}") from error
     if node is None:
@@ -129,4 +132,17 @@ def _problem(error: yaml.YAMLError) -> str:
 
 
 def _quote_hint(value: object) -> str:
-    return " (write it in quotes)" if isinstance(value, (bool, int, float)) else ""
+    meant_as_text = isinstance(value, (bool, int, float, list, dict))
+    return " (write it in quotes)" if meant_as_text else ""
+
+
+def _flow_hint(text: str, error: yaml.MarkedYAMLError) -> str:
+    """What to do where a template begins with what YAML takes for a list or a mapping."""
+    lines = text.splitlines()
+    for mark in (error.context_mark, error.problem_mark):
+        if mark is None or mark.line >= len(lines):
+            continue
+        found = _FLOW.match(lines[mark.line])
+        if found is not None:
+            return f"; a text that begins with {found[1]} has to be written in quotes"
+    return ""

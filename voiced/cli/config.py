@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from voiced.cli.options import add_config_option, add_json_option
-from voiced.settings_loader import Loaded, load
+from voiced.errors import SettingsError
+from voiced.settings_loader import Loaded, find_mistakes, load
 from voiced.settings_text import toml_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Load the settings; what is wrong is raised as `SettingsError`."""
+    """Tell every mistake, a line each, and end with 2; or say that there is none."""
+    mistakes = [str(mistake) for mistake in find_mistakes(args.config)]
+    if mistakes:
+        if args.json:
+            _print_json({"ok": False, "mistakes": mistakes})
+        for mistake in () if args.json else mistakes:
+            print(f"voiced: {mistake}", file=sys.stderr)
+        return SettingsError.exit_code
     loaded = load(args.config)
     if args.json:
         _print_json({"ok": True, "sources": sorted(set(loaded.sources.values()))})

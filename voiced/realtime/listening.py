@@ -132,6 +132,14 @@ async def hear(
         log.exception("transcription failed by a fault of ours")
         return await failure(listening, "internal_error", "The server made a mistake.")
     seconds = listening.bytes_fed / (SAMPLE_BYTES * SPEECH_HZ)
+    # Whether anything was understood, and not what.
+    log.info(
+        "heard turn",
+        item=item_id,
+        empty=not transcript.text,
+        confidence=round(transcript.confidence, 2),
+        speech_s=round(seconds, 2),
+    )
     return inp.TranscriptReady(item_id=item_id, text=transcript.text, duration_s=seconds)
 
 
