@@ -117,6 +117,27 @@ def test_a_sentence_becomes_a_tool_call(engine: AssistantEngine) -> None:
     assert end["finish"] == "tool_calls"
 
 
+def test_who_asks_twice_before_the_first_answer_is_answered_twice(engine: AssistantEngine) -> None:
+    """As agents-realtime's sendMessage does: the first answer comes to stand behind both."""
+    asked = [user("what time is it"), user("what's the date")]
+    first = {"role": "assistant", "content": "It is noon."}
+    _, call, _ = ask(engine, [*asked, first])
+    assert call is not None
+    assert call["name"] == "get_date"
+    result = answered("", "get_date", {"ok": True, "date": "2026-11-20"})[1:]
+    text, _, _ = ask(engine, [*asked, first, *result])
+    assert text == "It is Friday, the twentieth of November."
+    text, call, _ = ask(engine, [*asked, first, {"role": "assistant", "content": text}])
+    assert call is None
+    assert text == "How can I help?"
+
+
+def test_a_question_that_was_not_answered_is_not_answered_later(engine: AssistantEngine) -> None:
+    _, call, _ = ask(engine, [user("what time is it"), user("what's the date")])
+    assert call is not None
+    assert call["name"] == "get_date"
+
+
 @pytest.mark.parametrize(
     ("question", "tool", "result", "reply"),
     [

@@ -100,8 +100,9 @@ class AssistantEngine:
             return self._to_tools(messages)
         if offer.must_call:
             return self._forced(messages, offer)
-        if role == "user":
-            return self._to_user(messages, offer)
+        asked = _unanswered(messages)
+        if asked is not None:
+            return self._to_user(messages[: asked + 1], offer)
         return self._general("ready")
 
     def _to_user(self, messages: Sequence[Mapping[str, Any]], offer: Offer) -> str | dict[str, str]:
@@ -185,8 +186,31 @@ def _text(message: Mapping[str, Any]) -> str:
     return " ".join(text for text in parts if isinstance(text, str))
 
 
+def _unanswered(messages: Sequence[Mapping[str, Any]]) -> int | None:
+    """The place of the user's message that is to be answered now; None where all have been.
+
+    Mostly the last message. But who types twice before the first answer has come, as some
+    clients allow, finds that answer behind both: then the second one is still waiting.
+    """
+    roles = ["tool" if m.get("tool_calls") else m.get("role") for m in messages]
+    while roles and roles[-1] == "tool":  # the round of calls that is under way
+        roles.pop()
+    answers = 0
+    while roles and roles[-1] in {"assistant", "tool"}:
+        answers += roles.pop() == "assistant"
+    said = 0
+    while said < len(roles) and roles[-1 - said] == "user":
+        said += 1
+    if said <= answers:
+        return None
+    return len(roles) - said + answers if answers else len(roles) - 1
+
+
 def _question(messages: Sequence[Mapping[str, Any]]) -> str:
-    """What the user said last."""
+    """What the user asked: what is not answered yet, or else what was said last."""
+    asked = _unanswered(messages)
+    if asked is not None:
+        return _text(messages[asked])
     return next((_text(m) for m in reversed(messages) if m.get("role") == "user"), "")
 
 
