@@ -359,11 +359,14 @@ async def open_stream(url: str, ca: Path | None = None) -> trio.abc.Stream:
     )
 
 
-def make_speech(folder: Path, text: str = "turn on the living room lamp") -> bytes:
-    """Somebody speaking, as PCM16 at 24 kHz: by the built-in voice, so that it works anywhere."""
+def make_speech(folder: Path, text: str = "turn on the living room lamp", *options: str) -> bytes:
+    """Somebody speaking, as PCM16 at 24 kHz: by the built-in voice, so that it works anywhere.
+
+    `options` are those of `voiced say`.
+    """
     from voiced.audio.files import read_pcm16
 
     path = folder / "speech.wav"
-    command = [sys.executable, "-m", "voiced", "say", text, "--out", str(path)]
+    command = [sys.executable, "-m", "voiced", "say", text, "--out", str(path), *options]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=CEILING_S)
     return read_pcm16(path, WIRE_HZ)
