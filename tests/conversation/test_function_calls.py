@@ -9,7 +9,7 @@ import pytest
 from tests.conversation.talk import Talk, audio, typed
 from voiced.conversation import inputs as inp
 from voiced.conversation.detection import ServerVad
-from voiced.conversation.effects import StoreItem
+from voiced.conversation.effects import StoreItem, TellLimits
 from voiced.conversation.given import MOST_TEXT, NewCall, NewMessage, NewOutput
 from voiced.conversation.items import FunctionCall, FunctionCallOutput, InputText, OutputText
 from voiced.conversation.tool_rounds import PENDING
@@ -121,6 +121,7 @@ def test_h_a_function_call() -> None:
     assert done["response"]["output"] == [whole]
     assert done["response"]["status"] == "completed"
     assert done["response"]["usage"]["total_tokens"] == 10
+    assert isinstance(talk.effects[-1], TellLimits)
     (stored,) = (effect.item for effect in talk.effects if isinstance(effect, StoreItem))
     assert isinstance(stored, FunctionCall)
     assert (stored.id, stored.arguments) == (item_id, '{"door": "front"}')

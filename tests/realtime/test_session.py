@@ -408,9 +408,34 @@ async def test_the_language_model_fails(
             "code": "engine_crashed",
             "message": "the assistant crashed",
         }
-        assert await talk.rest() == []
+        assert [event["type"] for event in await talk.rest()] == ["rate_limits.updated"]
         talk.type_in("hello", output_modalities=[modality])
         assert (await talk.until("response.done"))["response"]["status"] == "completed"
+
+
+async def test_the_limit_on_events_is_told_after_what_was_not_cancelled(
+    autojump_clock: MockClock,
+) -> None:
+    async with talking(llm=FakeLlm(says("It is noon."), says(LONG))) as talk:
+        limit = talk.session.control
+        for _ in range(10):
+            limit.take(1, trio.current_time())
+        talk.type_in("what time is it", output_modalities=["text"])
+        await talk.until("response.done")
+        told = await talk.next()
+        assert told["type"] == "rate_limits.updated"
+        (requests,) = told["rate_limits"]
+        assert requests == {
+            "name": "requests",
+            "limit": 1_000,
+            "remaining": 990,
+            "reset_seconds": 0.6,
+        }
+        talk.type_in("tell me more")
+        await talk.until("response.output_audio.delta")
+        talk.send("response.cancel")
+        await talk.until("response.done")
+        assert await talk.rest() == []
 
 
 async def test_the_voice_fails(autojump_clock: MockClock) -> None:

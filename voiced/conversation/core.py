@@ -166,17 +166,17 @@ def on_refuse(draft: Draft, event: inp.RefuseEvent) -> None:
 
 
 def on_expire(draft: Draft, event: inp.Expire) -> None:
+    draft.set(closed=True)
     end_responses(draft, "session_expired", "The session reached its longest life.")
     message = "Your session hit the maximum duration; open a new one."
     refuse(draft, Rejected("session_expired", message), None)
     draft.effects.append(Close(1001, "session_expired"))
-    draft.set(closed=True)
 
 
 def on_shut_down(draft: Draft, event: inp.ShutDown) -> None:
+    draft.set(closed=True)
     end_responses(draft, event.code, f"The session was closed: {event.reason}.")
     draft.effects.append(Close(event.close_code, event.reason))
-    draft.set(closed=True)
 
 
 def end_responses(draft: Draft, code: str, message: str) -> None:

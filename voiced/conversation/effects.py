@@ -70,6 +70,10 @@ class Abort(Struct, frozen=True):
     reason: CancelReason | str
 
 
+class TellLimits(Struct, frozen=True):
+    """Tell the client how near it is to its limits, with `rate_limits.updated`."""
+
+
 class Close(Struct, frozen=True):
     """Close the connection, after what was emitted is sent."""
 
@@ -77,4 +81,6 @@ class Close(Struct, frozen=True):
     reason: str
 
 
-Effect = Emit | Configure | ClaimAudio | DropAudio | StoreItem | Generate | Abort | Close
+Effect = (
+    Emit | Configure | ClaimAudio | DropAudio | StoreItem | Generate | Abort | TellLimits | Close
+)

@@ -6,7 +6,7 @@ Field order and spelling follow the GA protocol; `bytes` fields become base64 on
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -138,6 +138,22 @@ class OutputItemDone(ServerEvent, tag="response.output_item.done", frozen=True, 
     response_id: str
     output_index: int = 0
     item: Item
+
+
+class RateLimit(Struct, frozen=True, kw_only=True):
+    """How much of a limit is left, and when all of it will be there again."""
+
+    name: Literal["requests", "tokens"]
+    limit: int
+    remaining: int
+    reset_seconds: float
+
+
+class RateLimitsUpdated(ServerEvent, tag="rate_limits.updated", frozen=True, kw_only=True):
+    """The limit on a session's control events, told after each response that was not cancelled.
+    Tokens have no limit here, so none is told."""
+
+    rate_limits: tuple[RateLimit, ...]
 
 
 class CallArgumentsDelta(

@@ -12,7 +12,7 @@ from msgspec import structs
 from voiced.conversation import events as ev
 from voiced.conversation.config import Rejected
 from voiced.conversation.context import build_messages
-from voiced.conversation.effects import Abort, Generate
+from voiced.conversation.effects import Abort, Generate, TellLimits
 from voiced.conversation.items import (
     Entry,
     FailureDetail,
@@ -144,6 +144,8 @@ def close_response(
         timing_ms=timing_ms,
     )
     draft.emit(ev.ResponseDone(response=done))
+    if status != "cancelled" and not draft.state.closed:
+        draft.effects.append(TellLimits())
 
 
 def cancel_response(draft: Draft, response: ActiveResponse, reason: str) -> None:

@@ -121,9 +121,6 @@ class Intake:
         self._limits = limits
         self._signs = signs
         self._audio = TokenBucket(rate=AUDIO_RATE, burst=limits.audio_burst_s, now=now)
-        self._control = TokenBucket(
-            rate=limits.events_per_minute / 60, burst=limits.events_per_minute, now=now
-        )
         self._garbage = 0
 
     async def take(self, message: str | bytes) -> None:
@@ -142,9 +139,9 @@ class Intake:
         if self._garbage > GARBAGE_ALLOWED:
             self._session.fail(1002, "too many messages that are not events")
             await trio.sleep_forever()
-        if self._control.take(1, now) > 0:
+        if self._session.control.take(1, now) > 0:
             self._session.apply(over_limit(event, self._limits))
-            self._control.give_back(1)
+            self._session.control.give_back(1)
             # Refusals cost work too: a client that goes on regardless is slowed down.
             await trio.sleep(60 / self._limits.events_per_minute)
         elif isinstance(event, Commit):

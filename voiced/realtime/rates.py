@@ -20,6 +20,11 @@ class TokenBucket:
         self._at = now
         return max(0.0, -self._level / self._rate)
 
+    def left(self, now: float) -> tuple[int, float]:
+        """Whole units that may be taken at once, and the seconds until the bucket is full."""
+        level = min(self._burst, self._level + (now - self._at) * self._rate)
+        return max(0, int(level)), (self._burst - level) / self._rate
+
     def give_back(self, amount: float) -> None:
         """Undo a `take` that was refused."""
         self._level += amount

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 import trio
 
+from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
 from voiced.conversation.checks import violations
 from voiced.conversation.core import begin, step
@@ -26,12 +27,14 @@ from voiced.conversation.effects import (
     Emit,
     Generate,
     StoreItem,
+    TellLimits,
 )
 from voiced.engines.ports import Stt
 from voiced.errors import EngineError, leaves
 from voiced.realtime.detections import own_detections
 from voiced.realtime.outbox import Outbox, OutboxFull
 from voiced.realtime.pipeline import AudioPipeline
+from voiced.realtime.rates import TokenBucket
 from voiced.realtime.reply import Reply, Speaker
 from voiced.settings import Settings
 from voiced.store.history import History
@@ -68,7 +71,8 @@ class Session:
     """State machine, outbox, audio pipeline and replies of one conversation.
 
     `run` owns the tasks of its replies and works inside `scope`; `pipeline.run` belongs to the
-    audio nursery and works inside `audio_scope`; `end` cancels both. After a fault the outbox
+    audio nursery and works inside `audio_scope`; `end` cancels both. `control` limits the client's
+    events, audio apart; its connection takes from it. After a fault the outbox
     tells the client why it closes.
     """
 
@@ -77,6 +81,12 @@ class Session:
         self.scope = trio.CancelScope()
         self.audio_scope = trio.CancelScope()
         self.outbox = Outbox(seed, parts.settings.limits.outbox_bytes)
+        limits = parts.settings.limits
+        self.control = TokenBucket(
+            rate=limits.events_per_minute / 60,
+            burst=limits.events_per_minute,
+            now=trio.current_time(),
+        )
         self._parts = parts
         self._context = ToolContext(session_id=self.id, language=parts.settings.stt.language)
         self._send_work, self._work = trio.open_memory_channel[Generate](REPLIES_WAITING)
@@ -211,8 +221,20 @@ class Session:
                 self.pipeline.configure(effect.config)
             case StoreItem():
                 self._parts.history.put(self.id, effect.item)
+            case TellLimits():
+                self.outbox.put(self._limits())
             case Close():
                 self.outbox.close(effect)
+
+    def _limits(self) -> ev.RateLimitsUpdated:
+        remaining, reset_s = self.control.left(trio.current_time())
+        requests = ev.RateLimit(
+            name="requests",
+            limit=self._parts.settings.limits.events_per_minute,
+            remaining=remaining,
+            reset_seconds=round(reset_s, 3),
+        )
+        return ev.RateLimitsUpdated(rate_limits=(requests,))
 
     def _refuse_reply(self, response_id: str) -> None:
         self._scopes.pop(response_id, None)
