@@ -79,6 +79,25 @@ def test_listening_for_others_without_a_token_fails(
     assert "token" in _report(capsys)["settings"]["detail"]
 
 
+def test_a_certificate_that_cannot_be_used_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VOICED_SERVER__TLS_CERT", str(tmp_path / "absent.pem"))
+    monkeypatch.setenv("VOICED_SERVER__TLS_KEY", str(tmp_path / "absent.pem"))
+    assert main(["doctor", "--json"]) == 1
+    assert "absent.pem" in _report(capsys)["settings"]["detail"]
+
+
+def test_the_tls_port_in_use_fails() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = Server(port=0, tls_port=other.getsockname()[1])
+        finding = checks.check_port(taken, "tls_port")
+    assert (finding.check, finding.state) == ("tls port", "failed")
+    assert "server.tls_port" in finding.remedy
+
+
 @pytest.mark.parametrize(
     ("version", "state"),
     [((3, 10, 9), "failed"), ((3, 11, 0), "ok"), ((3, 13, 9), "ok"), ((3, 14, 0), "failed")],
@@ -173,7 +192,7 @@ def test_an_address_of_another_machine_fails() -> None:
 
 
 def test_a_low_port_without_the_right_to_it_says_so() -> None:
-    assert "1024" in checks._port_remedy(errno.EACCES)
+    assert "1024" in checks._port_remedy(errno.EACCES, "server.port")
 
 
 @pytest.mark.parametrize(

@@ -133,12 +133,13 @@ def check_state_directory(directory: Path) -> Finding:
     return Finding(check=check, state="ok", detail=detail)
 
 
-def check_port(server: Server) -> Finding:
+def check_port(server: Server, key: Literal["port", "tls_port"] = "port") -> Finding:
     """The address can be listened on, or voiced already does."""
-    where = f"{server.host} port {server.port}"
+    port, check = getattr(server, key), key.replace("_", " ")
+    where = f"{server.host} port {port}"
     try:
         found = socket.getaddrinfo(
-            server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            server.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         for family, kind, protocol, _, address in found:
             with socket.socket(family, kind, protocol) as probe:
@@ -147,21 +148,21 @@ def check_port(server: Server) -> Finding:
                 probe.listen(1)
     except OSError as error:
         if error.errno == errno.EADDRINUSE and _is_voiced(server):
-            return Finding(check="port", state="ok", detail=f"voiced answers at {where}")
+            return Finding(check=check, state="ok", detail=f"voiced answers at {where}")
         return Finding(
-            check="port",
+            check=check,
             state="failed",
             detail=f"{where} cannot be listened on: {error.strerror}",
-            remedy=_port_remedy(error.errno),
+            remedy=_port_remedy(error.errno, f"server.{key}"),
         )
-    return Finding(check="port", state="ok", detail=f"{where} is free")
+    return Finding(check=check, state="ok", detail=f"{where} is free")
 
 
-def _port_remedy(number: int | None) -> str:
+def _port_remedy(number: int | None, setting: str) -> str:
     if number == errno.EADDRINUSE:
-        return "stop the other program (`ss -ltnp` names it), or set server.port"
+        return f"stop the other program (`ss -ltnp` names it), or set {setting}"
     if number in {errno.EACCES, errno.EPERM}:
-        return "set server.port to 1024 or more"
+        return f"set {setting} to 1024 or more"
     return "set server.host to an address of this machine, or 127.0.0.1"
 
 

@@ -18,6 +18,7 @@ from voiced.cli.running import run_trio
 from voiced.errors import VoicedError
 from voiced.settings_loader import load, state_directory
 from voiced.web.auth import require_token
+from voiced.web.tls import find_certificate
 
 if TYPE_CHECKING:
     import argparse
@@ -78,6 +79,8 @@ def examine(config: Path | None) -> Iterator[Finding]:
     directory = state_directory(settings.store)
     yield _guarded("state directory", partial(checks.check_state_directory, directory))
     yield _guarded("port", partial(checks.check_port, settings.server))
+    if settings.server.tls_cert:
+        yield _guarded("tls port", partial(checks.check_port, settings.server, "tls_port"))
     quiet_logs(settings)
     yield _guarded("vad", check_vad)
     yield from check_engines(settings)
@@ -88,6 +91,7 @@ def check_settings(config: Path | None) -> tuple[Finding, Settings | None]:
     try:
         loaded = load(config)
         require_token(loaded.settings)
+        find_certificate(loaded.settings.server)
     except VoicedError as error:
         failed = Finding(
             check="settings",
