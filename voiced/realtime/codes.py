@@ -77,6 +77,6 @@ CLOSE_CODES = {
     3000: "Bad credentials; an `error` event says so first.",
     4000: "A request of another shape; an `error` event says so first.",
     4001: "There is no such session; an `error` event says so first.",
-    4029: "Too many connections; an `error` event says so first.",
+    4029: "Too many connections, or too many wrong keys; an `error` event says so first.",
 }
 """Of the WebSocket."""

@@ -18,6 +18,18 @@ class Deviation(Struct, frozen=True):
 
 DEVIATIONS: Final = (
     Deviation(
+        "keys, from the machine itself",
+        "the right one is needed",
+        "any key will do, or none, unless `auth.token_on_loopback` is set",
+        "Who is on this machine may use it; clients are made to send a key.",
+    ),
+    Deviation(
+        "many wrong keys from one address",
+        "limits are the account's",
+        "`rate_limit_exceeded` and close code 4029, for a while, for the right key too",
+        "A token that somebody chose is short enough to be found by trying.",
+    ),
+    Deviation(
         "`?model=`",
         "must be there, and exist",
         "may be missing, and any name will do; the session echoes it",
