@@ -171,7 +171,7 @@ class Observer:
                 item.heard_ms = heard
             case ev.SpeechStartedEvent():
                 detection = self.session["audio"]["input"]["turn_detection"]
-                if detection["interrupt_response"]:
+                if detection.get("interrupt_response"):
                     self.interrupted |= set(self.active())
             case ev.BufferCommitted():
                 self.unstored.add(event.item_id)
@@ -179,6 +179,8 @@ class Observer:
                     self.broken.append((9, "committed behind something else than the last item"))
 
     def see_created(self, created: Any) -> None:  # noqa: ANN401 - a response resource
+        if self.session["type"] != "realtime":
+            self.broken.append((1, "a response where nobody answers"))
         if created.id in self.responses:
             self.broken.append((2, "created twice"))
         sent = self.last_input
@@ -304,12 +306,17 @@ class Observer:
                 return
         content = item.content if isinstance(item, Message) else ()
         words = [word for part in content for word in getattr(part, "text", "").split()]
-        spoken = isinstance(self.last_event, ev.BufferCommitted)
+        spoken = isinstance(self.last_event, ev.BufferCommitted) and self.transcribes()
         self.items[item.id] = SeenItem(
             getattr(item, "role", "tool"), item.status, words, transcribing=spoken
         )
         if spoken:
             self.unheard[item.id] = self.items[item.id]
+
+    def transcribes(self) -> bool:
+        """Whether what is said is put into words: where nobody answers, only on request."""
+        given = self.session["audio"]["input"]
+        return bool(self.session["type"] == "realtime" or given["transcription"])
 
     def see_item_done(self, event: ev.ItemDone) -> None:
         item_id, front = event.item.id, None

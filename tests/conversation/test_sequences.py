@@ -143,11 +143,12 @@ def test_c_spoken_turn() -> None:
     # Only with the words of the user is the model asked.
     talk.take(inp.TranscriptReady(item_id=user, text="Turn on the lamp.", duration_s=1.3))
     assert kinds(talk) == [
+        "conversation.item.input_audio_transcription.delta",
         "conversation.item.input_audio_transcription.completed",
         "StoreItem",
         "Generate",
     ]
-    completed = talk.events[0]
+    _, completed = talk.events
     assert completed["transcript"] == "Turn on the lamp."
     assert completed["usage"] == {"type": "duration", "seconds": 1.3}
     assert talk.generated[-1].messages[-1] == {"role": "user", "content": "Turn on the lamp."}

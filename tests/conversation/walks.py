@@ -17,7 +17,15 @@ from tests.clients.oracles import judge_event
 from tests.conversation.observer import Observer
 from voiced.conversation import inputs as inp
 from voiced.conversation.checks import violations
-from voiced.conversation.config import Audio, AudioIn, SessionConfig, Transcription
+from voiced.conversation.config import (
+    AnySessionConfig,
+    Audio,
+    AudioIn,
+    SessionConfig,
+    Transcription,
+    TranscriptionAudio,
+    TranscriptionSessionConfig,
+)
 from voiced.conversation.core import begin, step
 from voiced.conversation.detection import ServerVad
 from voiced.conversation.effects import Effect, Emit
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
 PICK = st.integers(0, 1_000)
 COUNT = st.integers(1, 6)
 CHANCE = st.booleans()
+OFTEN = st.integers(0, 7).map(lambda number: number > 0)
 RARELY = st.integers(0, 7).map(lambda number: number == 0)
 # Exact in binary, so that core and observer cannot differ by rounding alone.
 DURATIONS_MS = st.sampled_from([20.0, 100.0, 33.25, 480.0])
@@ -87,11 +96,16 @@ class Walk(RuleBasedStateMachine):
 
     # -- feeding ---------------------------------------------------------------------------
 
-    @initialize(history_items=st.sampled_from([1, 4, 200]), transcribes=CHANCE)
-    def connect(self, history_items: int, transcribes: bool) -> None:
+    @initialize(history_items=st.sampled_from([1, 4, 200]), transcribes=CHANCE, answers=OFTEN)
+    def connect(self, history_items: int, transcribes: bool, answers: bool) -> None:
         asked = Transcription() if transcribes else None
         audio = Audio(input=AudioIn(transcription=asked, turn_detection=ServerVad()))
-        config = SessionConfig(id="sess_1", model="voiced", expires_at=0, audio=audio)
+        config: AnySessionConfig
+        if answers:
+            config = SessionConfig(id="sess_1", model="voiced", expires_at=0, audio=audio)
+        else:
+            silent = TranscriptionAudio(input=audio.input)
+            config = TranscriptionSessionConfig(id="sess_1", expires_at=0, audio=silent)
         self.state, effects = begin(config, seed="s", history_items=history_items)
         self.observer.watch(None, effects)
 
@@ -162,13 +176,16 @@ class Walk(RuleBasedStateMachine):
 
     # -- the client ------------------------------------------------------------------------
 
-    @rule(patch=st.sampled_from(UPDATES))
-    def update(self, patch: dict[str, Any]) -> None:
+    @rule(patch=st.sampled_from(UPDATES), right=OFTEN)
+    def update(self, patch: dict[str, Any], right: bool) -> None:
+        if right and "type" in patch:
+            patch = {**patch, "type": self.state.config.type}
         self.feed(inp.UpdateSession(session=patch, event_id="update_1"))
 
     @rule(detection=st.sampled_from(DETECTIONS))
     def change_turn_detection(self, detection: dict[str, Any] | None) -> None:
-        patch = {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+        kind = self.state.config.type
+        patch = {"type": kind, "audio": {"input": {"turn_detection": detection}}}
         self.feed(inp.UpdateSession(session=patch))
 
     @rule(

@@ -316,7 +316,12 @@ class Talk:
         self.send("response.create", **({"response": response} if response else {}))
 
     def configure(self, **session: object) -> None:
-        self.send("session.update", session={"type": "realtime", **session})
+        self.send("session.update", session={"type": self.kind, **session})
+
+    @property
+    def kind(self) -> str:
+        """The session's type."""
+        return "realtime" if self.session.answers else "transcription"
 
     async def hear(self, audio: bytes, portion_ms: float = 20, form: WireFormat = PCM) -> None:
         """Feed audio at real-time pace."""
@@ -387,6 +392,7 @@ async def talking(
     toolbox: FakeToolbox | None = None,
     settings: Settings | None = None,
     take_missed: Callable[[], str | None] = lambda: None,
+    intent: str | None = None,
 ) -> AsyncIterator[Talk]:
     """A hub on fakes with one open session, which has said `session.created` already."""
     settings = settings or Settings()
@@ -410,7 +416,7 @@ async def talking(
     async with trio.open_nursery() as nursery:
         await nursery.start(hub.serve_audio)
         await nursery.start(hub.serve_sessions)
-        async with hub.open_session("127.0.0.1", None) as session:
+        async with hub.open_session("127.0.0.1", None, intent=intent) as session:
             talk = Talk(session, hub, history)
             assert (await talk.next())["type"] == "session.created"
             yield talk

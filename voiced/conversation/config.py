@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from voiced.conversation.detection import Detections, ServerVad, TurnDetection, turned_to
 from voiced.conversation.items import AudioFormat, Modality, PcmFormat
@@ -94,6 +94,35 @@ class SessionConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     reasoning: dict[str, Any] | UnsetType = UNSET
 
 
+class TranscriptionAudio(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`session.audio` of a transcription session: nobody answers there."""
+
+    input: AudioIn = AudioIn()
+
+
+class TranscriptionSessionConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The effective configuration of a transcription session (`?intent=transcription`).
+
+    Nothing is transcribed until `audio.input.transcription` is set.
+    """
+
+    type: Literal["transcription"] = "transcription"
+    object: Literal["realtime.transcription_session"] = "realtime.transcription_session"
+    id: str
+    expires_at: int
+    audio: TranscriptionAudio = TranscriptionAudio()
+    include: tuple[str, ...] | None = None
+
+
+AnySessionConfig = SessionConfig | TranscriptionSessionConfig
+
+ConfigT = TypeVar("ConfigT", bound=AnySessionConfig)
+
+ABOUT_ANSWERS = ("create_response", "interrupt_response", "idle_timeout_ms")
+"""Keys of a turn detection that mean nothing where nobody answers. Clients may send them to a
+transcription session, without effect, and are not shown them."""
+
+
 class Rejected(Exception):
     """A client event that cannot be honoured; the error event says why, nothing is applied."""
 
@@ -110,12 +139,12 @@ READ_ONLY = ("id", "object", "expires_at")
 
 
 def update_config(
-    config: SessionConfig,
+    config: ConfigT,
     patch: Mapping[str, Any],
     *,
     voice_fixed: bool,
     detections: Detections | None = None,
-) -> SessionConfig:
+) -> ConfigT:
     """Merge a `session.update` into `config`, or raise `Rejected` and change nothing.
 
     Objects merge by key, arrays and scalars replace, null clears. A turn detection that was off,
@@ -131,10 +160,10 @@ def update_config(
             "Missing required parameter: 'session.type'.",
             param="session.type",
         )
-    if patch["type"] != "realtime":
+    if patch["type"] != config.type:
         raise Rejected(
             "invalid_parameter",
-            "The type of a session is fixed when it connects; this one is 'realtime'.",
+            f"The type of a session is fixed when it connects; this one is '{config.type}'.",
             param="session.type",
         )
     check_tools(patch, "session")
@@ -148,15 +177,34 @@ def update_config(
     detection = current["audio"]["input"]["turn_detection"]
     if kind is not None and (detection is None or kind != detection["type"]):
         current["audio"]["input"]["turn_detection"] = (detections or Detections()).base(kind)
-    wanted = {key: value for key, value in patch.items() if key not in {"model", "type"}}
-    merged = convert_strictly(merge(current, wanted), SessionConfig, "session")
-    voice, was = merged.audio.output.voice, config.audio.output.voice
-    if voice_fixed and voice_name(voice) != voice_name(was):
+    ignored = {"model", "type"} if config.type == "realtime" else {"type"}
+    wanted = {key: value for key, value in patch.items() if key not in ignored}
+    merged: AnySessionConfig = convert_strictly(merge(current, wanted), type(config), "session")
+    if isinstance(merged, TranscriptionSessionConfig):
+        merged = without_answers(merged)
+    elif voice_fixed and voice_of(merged) != voice_of(config):
         raise Rejected(
             "cannot_update_voice",
             "Cannot update a conversation's voice once audio is present.",
         )
-    return merged
+    return cast("ConfigT", merged)
+
+
+def without_answers(config: TranscriptionSessionConfig) -> TranscriptionSessionConfig:
+    """`config` with a turn detection that asks for no answer and interrupts none."""
+    detection = config.audio.input.turn_detection
+    if detection is not None:
+        silent: dict[str, Any] = {"create_response": False, "interrupt_response": False}
+        if isinstance(detection, ServerVad):
+            silent["idle_timeout_ms"] = None
+        detection = structs.replace(detection, **silent)
+    given = structs.replace(config.audio.input, turn_detection=detection)
+    return structs.replace(config, audio=TranscriptionAudio(input=given))
+
+
+def voice_of(config: AnySessionConfig) -> str | None:
+    """The name of the session's voice; None where it has none."""
+    return voice_name(config.audio.output.voice) if isinstance(config, SessionConfig) else None
 
 
 def voice_name(voice: str | VoiceId) -> str:

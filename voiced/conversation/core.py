@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
 from voiced.conversation.calls import add_call, with_own
-from voiced.conversation.config import Rejected, SessionConfig, update_config
+from voiced.conversation.config import (
+    AnySessionConfig,
+    Rejected,
+    TranscriptionSessionConfig,
+    update_config,
+    without_answers,
+)
 from voiced.conversation.detection import Detections
 from voiced.conversation.edits import create_item, delete_item, retrieve_item, truncate_item
 from voiced.conversation.effects import Close, Configure, Effect, Emit
@@ -42,7 +48,7 @@ ANNOUNCEMENTS_KEPT = 8
 
 
 def begin(
-    config: SessionConfig,
+    config: AnySessionConfig,
     *,
     seed: str,
     history_items: int,
@@ -52,6 +58,8 @@ def begin(
 
     `detections` are the daemon's own; without them, those around what `config` begins with.
     """
+    if isinstance(config, TranscriptionSessionConfig):
+        config = without_answers(config)
     state = State(
         seed=seed,
         config=config,
@@ -247,6 +255,8 @@ def on_reply_failed(draft: Draft, event: inp.ReplyFailed) -> None:
 
 
 def on_announce(draft: Draft, event: inp.Announce) -> None:
+    if draft.state.config.type == "transcription":
+        return
     waiting = (*draft.state.announcements, event.text)
     draft.set(announcements=waiting[-ANNOUNCEMENTS_KEPT:])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from voiced.conversation.config import SessionConfig
+from voiced.conversation.config import AnySessionConfig
 from voiced.conversation.events import ServerEvent
 from voiced.conversation.items import AudioFormat, CancelReason, Item, Modality
 from voiced.conversation.tooling import FunctionTool, ToolChoice
@@ -21,13 +21,14 @@ class Emit(Struct, frozen=True):
 class Configure(Struct, frozen=True):
     """The session's configuration changed; the audio pipeline follows it."""
 
-    config: SessionConfig
+    config: AnySessionConfig
 
 
 class ClaimAudio(Struct, frozen=True):
-    """Take the input buffer as the audio of `item_id` and transcribe it."""
+    """Take the input buffer as the audio of `item_id`, and transcribe it if that is wanted."""
 
     item_id: str
+    transcribe: bool = True
 
 
 class DropAudio(Struct, frozen=True):

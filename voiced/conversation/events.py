@@ -69,6 +69,19 @@ class DurationUsage(Struct, frozen=True, tag_field="type", tag="duration"):
     seconds: float
 
 
+class TranscriptionDelta(
+    ServerEvent,
+    tag="conversation.item.input_audio_transcription.delta",
+    frozen=True,
+    kw_only=True,
+):
+    """More words of what the user said; together they are the transcript."""
+
+    item_id: str
+    content_index: int = 0
+    delta: str
+
+
 class TranscriptionCompleted(
     ServerEvent,
     tag="conversation.item.input_audio_transcription.completed",

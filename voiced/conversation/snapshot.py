@@ -11,8 +11,10 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from voiced.conversation.config import (
+    ABOUT_ANSWERS,
     Rejected,
     Tokens,
+    TranscriptionSessionConfig,
     VoiceId,
     check_tools,
     convert_strictly,
@@ -85,9 +87,14 @@ def plan_response(
     state: State, overrides: dict[str, Any], *, say: str | None = None
 ) -> ResponsePlan:
     """Merge the session's configuration with a client's overrides; raise `Rejected`."""
+    config = state.config
+    if isinstance(config, TranscriptionSessionConfig):
+        raise Rejected(
+            "response_create_not_available",
+            "response.create is not available in a transcription session: nobody answers there.",
+        )
     check_tools(overrides, "response")
     wanted = convert_strictly(overrides, ResponseOverrides, "response")
-    config = state.config
     tokens = (
         config.max_output_tokens if wanted.max_output_tokens is UNSET else wanted.max_output_tokens
     )
@@ -146,4 +153,8 @@ def resolve_input(state: State, given: tuple[AnyNewItem | ItemReference, ...]) -
 def session_resource(state: State) -> dict[str, Any]:
     """The full effective session, as `session.created` and `session.updated` carry it."""
     resource: dict[str, Any] = msgspec.to_builtins(state.config)
+    detection = resource["audio"]["input"]["turn_detection"]
+    if state.config.type == "transcription" and detection is not None:
+        for key in ABOUT_ANSWERS:
+            detection.pop(key, None)
     return resource

@@ -58,10 +58,11 @@ def commit(draft: Draft, item_id: str) -> None:
     item = Message(id=item_id, role="user", status="completed", content=(InputAudio(),))
     draft.set(speech_item=None)
     draft.emit(ev.BufferCommitted(previous_item_id=previous, item_id=item_id))
-    draft.add_entry(Entry(item=item, transcribing=True))
+    transcribes = draft.state.transcribes
+    draft.add_entry(Entry(item=item, transcribing=transcribes))
     draft.emit(ev.ItemAdded(previous_item_id=previous, item=item))
     draft.emit(ev.ItemDone(previous_item_id=previous, item=item))
-    draft.effects.extend((StoreItem(item), ClaimAudio(item_id)))
+    draft.effects.extend((StoreItem(item), ClaimAudio(item_id, transcribes)))
 
 
 def on_clear(draft: Draft, event: inp.ClearAudio) -> None:
@@ -79,6 +80,8 @@ def on_transcript(draft: Draft, event: inp.TranscriptReady) -> None:
         item = structs.replace(entry.item, content=content)
         draft.put_entry(Entry(item=item))
         if draft.state.config.audio.input.transcription is not None:
+            if event.text:
+                draft.emit(ev.TranscriptionDelta(item_id=event.item_id, delta=event.text))
             draft.emit(
                 ev.TranscriptionCompleted(
                     item_id=event.item_id,

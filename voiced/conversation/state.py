@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct, structs
 
-from voiced.conversation.config import SessionConfig
+from voiced.conversation.config import AnySessionConfig
 from voiced.conversation.detection import Detections
 from voiced.conversation.effects import Effect, Emit, ResponseOptions
 from voiced.conversation.items import Entry, FunctionCall
@@ -69,7 +69,7 @@ class State(Struct, frozen=True, kw_only=True):
     """
 
     seed: str
-    config: SessionConfig
+    config: AnySessionConfig
     detections: Detections
     conversation_id: str
     history_items: int
@@ -82,6 +82,11 @@ class State(Struct, frozen=True, kw_only=True):
     voice_fixed: bool = False
     calls_beside: tuple[FunctionCall, ...] = ()
     closed: bool = False
+
+    @property
+    def transcribes(self) -> bool:
+        """Whether spoken items are put into words: always where somebody is to answer them."""
+        return self.config.type == "realtime" or self.config.audio.input.transcription is not None
 
     @property
     def active(self) -> ActiveResponse | None:

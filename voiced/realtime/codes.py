@@ -30,6 +30,7 @@ ERROR_CODES = {
     "object_above_max_properties": "An object has too many keys.",
     "rate_limit_exceeded": "Too many events, or audio far ahead of real time; ignored.",
     "response_cancel_not_active": "There is no response to cancel.",
+    "response_create_not_available": "`response.create` in a transcription session.",
     "session_expired": "The session reached its longest life (`session.max_s`); closed with 1001.",
     "string_above_max_length": "A text is too long.",
     "string_below_min_length": "A text is too short.",

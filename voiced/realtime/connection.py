@@ -85,7 +85,8 @@ async def serve_connection(
     attached = upgrade.attached.session
     defaults = None if attached is None else msgspec.json.decode(attached)
     model = upgrade.query.get("model")
-    async with hub.open_session(upgrade.remote, model, defaults=defaults) as session:
+    intent = upgrade.query.get("intent")
+    async with hub.open_session(upgrade.remote, model, intent=intent, defaults=defaults) as session:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(write, websocket, session, limits.send_timeout_s, signs)

@@ -54,6 +54,27 @@ DEVIATIONS: Final = (
         "Clients for agents send their own model with every update.",
     ),
     Deviation(
+        "voices",
+        "a dozen names; others are refused",
+        "a name that the engine knows is that voice, one of OpenAI's stands for another of its "
+        "voices (`tts.voices` chooses), any other for the default one",
+        "Clients name OpenAI's voices, and a local engine has its own.",
+    ),
+    Deviation(
+        "`speed`, formats of audio",
+        "`speed` only between turns; formats: not recorded",
+        "may change at any time: on the way out with the next response, the format on the way "
+        "in with the next turn",
+        "What has begun is not to change in the middle.",
+    ),
+    Deviation(
+        "`turn_detection` of a transcription session",
+        "has no keys about answers",
+        "`create_response`, `interrupt_response` and `idle_timeout_ms` have no effect, and are not "
+        "echoed",
+        "The vendors' types let clients send them.",
+    ),
+    Deviation(
         "`conversation.item.truncate`",
         "refuses any time beyond the audio",
         "up to 500 ms beyond it counts as its end",

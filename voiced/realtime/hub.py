@@ -13,12 +13,16 @@ from structlog.contextvars import bound_contextvars
 
 from voiced.conversation import inputs as inp
 from voiced.conversation.config import (
+    AnySessionConfig,
     Audio,
     AudioIn,
     AudioOut,
     Rejected,
     SessionConfig,
+    TranscriptionAudio,
+    TranscriptionSessionConfig,
     update_config,
+    without_answers,
 )
 from voiced.engines.owner import request_owner
 from voiced.realtime.detections import own_detections
@@ -96,14 +100,22 @@ class SessionHub:
 
     @asynccontextmanager
     async def open_session(
-        self, remote: str, model: str | None, *, defaults: Mapping[str, Any] | None = None
+        self,
+        remote: str,
+        model: str | None,
+        *,
+        intent: str | None = None,
+        defaults: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[Session]:
         """A new session, for as long as the context lasts; leaving it cancels all its work.
 
-        `defaults` is the `session` object that came with a client secret.
+        `intent` "transcription" makes a transcription session. `defaults` is the `session`
+        object that came with a client secret.
         """
         seed = secrets.token_hex(8)
-        config = opening_config(self._parts.settings, seed, model=model, defaults=defaults)
+        config = opening_config(
+            self._parts.settings, seed, model=model, intent=intent, defaults=defaults
+        )
         session = Session(config, seed, self._parts)
         self._sessions[session.id] = session
         began = trio.current_time()
@@ -129,6 +141,7 @@ class SessionHub:
         """Say something unasked: in that session, else in all; false when nobody can hear it."""
         session = self._sessions.get(session_id)
         listeners = [session] if session is not None else list(self._sessions.values())
+        listeners = [listener for listener in listeners if listener.answers]
         for listener in listeners:
             apply_guarded(listener, inp.Announce(text))
         return bool(listeners)
@@ -182,13 +195,21 @@ def opening_config(
     seed: str,
     *,
     model: str | None = None,
+    intent: str | None = None,
     defaults: Mapping[str, Any] | None = None,
-) -> SessionConfig:
+) -> AnySessionConfig:
     """The configuration that a session begins with: the daemon's own, updated by `defaults`.
 
     A `model` in the URL comes before that of `defaults`. Raises `Rejected`, as an update does,
     where `defaults` is no session object.
     """
+    if intent == "transcription" or (defaults or {}).get("type") == "transcription":
+        silent = transcription_config(settings, seed)
+        if defaults is None:
+            return silent
+        return update_config(
+            silent, defaults, voice_fixed=False, detections=own_detections(settings)
+        )
     named = (defaults or {}).get("model")
     if named is not None and not isinstance(named, str):
         message = "Invalid value for 'session.model': expected `str`."
@@ -198,6 +219,17 @@ def opening_config(
         return config
     detections = own_detections(settings)
     return update_config(config, defaults, voice_fixed=False, detections=detections)
+
+
+def transcription_config(settings: Settings, seed: str) -> TranscriptionSessionConfig:
+    """The configuration of a fresh transcription session."""
+    detection = own_detections(settings).default
+    config = TranscriptionSessionConfig(
+        id=f"sess_{seed}",
+        expires_at=int(time.time() + settings.session.max_s),
+        audio=TranscriptionAudio(input=AudioIn(turn_detection=detection)),
+    )
+    return without_answers(config)
 
 
 def default_config(settings: Settings, seed: str, model: str | None) -> SessionConfig:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from voiced.conversation.config import SessionConfig
+    from voiced.conversation.config import AnySessionConfig
     from voiced.conversation.detection import TurnDetection
     from voiced.engines.ports import Partial, Stt
     from voiced.settings import TurnDetection as TurnSettings
@@ -84,7 +84,7 @@ class AudioPipeline:
 
     # -- called by the session and the connection, never waiting ---------------------------
 
-    def configure(self, config: SessionConfig) -> None:
+    def configure(self, config: AnySessionConfig) -> None:
         """Follow the session's configuration from the next sample on."""
         audio = config.audio.input
         detection = audio.turn_detection
@@ -142,25 +142,36 @@ class AudioPipeline:
         claimed = sum(listening.bytes_fed + len(listening.raw) for listening in self._claimed)
         return self._buffer.size_bytes + heard + claimed
 
-    def claim(self, item_id: str) -> None:
-        """Everything buffered is the audio of `item_id`: transcribe it."""
+    def claim(self, item_id: str, *, transcribe: bool = True) -> tuple[bytes, WireFormat]:
+        """Everything buffered is the audio of `item_id`: transcribe it, if that is wanted.
+
+        Returns it, as it came.
+        """
         # After the end of a turn, what is not analysed yet belongs to what comes next.
         whole = not self._turn_is_over
-        audio = self._buffer.join(pending=whole)
-        listening = self._listening
-        if listening is None:
-            listening, tail = Listening(), audio
-            self._open(listening)
+        audio, form = self._buffer.join(pending=whole), self.form
+        listening, self._listening = self._listening, None
+        if not transcribe:
+            if listening is not None:
+                listening.scope.cancel(reason="no transcript is wanted")
+        elif listening is None:
+            self.transcribe(item_id, audio, form)
         else:
-            tail = bytes(self._buffer.pending) if whole else b""
-        self._listening = None
-        self._claimed.append(listening)
-        listening.finish(item_id, tail, self.form)
+            self._claimed.append(listening)
+            listening.finish(item_id, bytes(self._buffer.pending) if whole else b"", form)
         if whole:
             self._forget_speech()
         else:
             self._buffer.clear(pending=False)
             self._change_format()
+        return audio, form
+
+    def transcribe(self, item_id: str, audio: bytes, form: WireFormat) -> None:
+        """All of the audio of `item_id` in one piece: put it into words."""
+        listening = Listening()
+        self._claimed.append(listening)
+        listening.finish(item_id, audio, form)
+        self._open(listening)
 
     def drop(self) -> None:
         """Forget the buffer, and the speech in it."""

@@ -13,7 +13,11 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from voiced.conversation import events
-from voiced.conversation.config import SessionConfig
+from voiced.conversation.config import (
+    ABOUT_ANSWERS,
+    SessionConfig,
+    TranscriptionSessionConfig,
+)
 from voiced.conversation.snapshot import ResponseOverrides
 from voiced.realtime import wire
 
@@ -22,13 +26,17 @@ if TYPE_CHECKING:
 
 TEMPLATE = "#/components/schemas/{name}"
 
+SESSIONS = ("SessionConfig", "TranscriptionSessionConfig")
+
 WITHIN = {
-    ("session.update", "session"): "SessionConfig",
-    ("response.create", "response"): "ResponseOverrides",
-    ("session.created", "session"): "SessionConfig",
-    ("session.updated", "session"): "SessionConfig",
+    ("session.update", "session"): SESSIONS,
+    ("response.create", "response"): ("ResponseOverrides",),
+    ("session.created", "session"): SESSIONS,
+    ("session.updated", "session"): SESSIONS,
 }
 """Fields that events carry as plain objects, to be merged or as they were made: what they hold."""
+
+CONFIGS = (SessionConfig, TranscriptionSessionConfig)
 
 EVENT_ID = {"type": "string", "description": "Unique in the session."}
 
@@ -42,19 +50,23 @@ class Schemas(Struct, frozen=True):
 
 def client_schemas() -> Schemas:
     """What clients send. A `session` may hold any part of the configuration beside its `type`."""
-    schemas = collect(get_args(wire.AnyEvent), [SessionConfig, ResponseOverrides])
-    schemas.objects["SessionConfig"]["required"] = ["type"]
+    schemas = collect(get_args(wire.AnyEvent), [*CONFIGS, ResponseOverrides])
+    for name in SESSIONS:
+        schemas.objects[name]["required"] = ["type"]
     return schemas
 
 
 def server_schemas() -> Schemas:
     """What the daemon sends: all that has no way to be left out is there."""
     kinds = list(server_events())
-    schemas = collect(kinds, [SessionConfig])
+    schemas = collect(kinds, [*CONFIGS])
     required = {kind.__name__: always_there(kind) for kind in structs_of(kinds)}
     for schema in (*schemas.events.values(), *schemas.objects.values()):
         names = required.get(schema["title"], [])
         schema["required"] = [name for name in schema["properties"] if name in names]
+        if "silence_duration_ms" in names or "eagerness" in names:
+            # Where nobody answers, a turn detection does not speak of answers.
+            schema["required"] = [n for n in schema["required"] if n not in ABOUT_ANSWERS]
     for schema in schemas.events.values():
         rest = schema["properties"]
         schema["properties"] = {"type": rest.pop("type"), "event_id": EVENT_ID, **rest}
@@ -79,9 +91,10 @@ def collect(kinds: Any, more: list[Any]) -> Schemas:  # noqa: ANN401 - types of 
     for kind, head in zip(kinds, heads, strict=False):
         schema = objects.pop(head["$ref"].removeprefix(TEMPLATE.format(name="")))
         by_type[str(kind.__struct_config__.tag)] = schema
-    for (event, field), name in WITHIN.items():
-        if event in by_type and name in objects:
-            by_type[event]["properties"][field] = {"$ref": TEMPLATE.format(name=name)}
+    for (event, field), names in WITHIN.items():
+        found = [{"$ref": TEMPLATE.format(name=name)} for name in names if name in objects]
+        if event in by_type and found:
+            by_type[event]["properties"][field] = {"anyOf": found} if found[1:] else found[0]
     return Schemas(by_type, objects)
 
 
@@ -99,7 +112,7 @@ def always_there(kind: type[Struct]) -> list[str]:
 
 def structs_of(kinds: list[type[Struct]]) -> Iterator[type[Struct]]:
     """All structs that `kinds` are made of."""
-    info = msgspec.inspect.multi_type_info([*kinds, SessionConfig])
+    info = msgspec.inspect.multi_type_info([*kinds, *CONFIGS])
     seen: set[type[Struct]] = set()
     todo: list[Any] = list(info)
     while todo:

@@ -42,7 +42,7 @@ from voiced.tools.toolbox import ToolContext
 from voiced.turns.silero import SileroVad
 
 if TYPE_CHECKING:
-    from voiced.conversation.config import SessionConfig
+    from voiced.conversation.config import AnySessionConfig
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +76,7 @@ class Session:
     tells the client why it closes.
     """
 
-    def __init__(self, config: SessionConfig, seed: str, parts: SessionParts) -> None:
+    def __init__(self, config: AnySessionConfig, seed: str, parts: SessionParts) -> None:
         self.id = config.id
         self.scope = trio.CancelScope()
         self.audio_scope = trio.CancelScope()
@@ -112,6 +112,11 @@ class Session:
             detections=own_detections(parts.settings),
         )
         self._perform_all(effects)
+
+    @property
+    def answers(self) -> bool:
+        """Whether somebody speaks here: not in a transcription session."""
+        return self._state.config.type == "realtime"
 
     # -- inputs and effects, never waiting -------------------------------------------------
 
@@ -214,7 +219,7 @@ class Session:
                     scope.cancel(reason=effect.reason)
             case ClaimAudio():
                 self._turn_began = trio.current_time()
-                self.pipeline.claim(effect.item_id)
+                self.pipeline.claim(effect.item_id, transcribe=effect.transcribe)
             case DropAudio():
                 self.pipeline.drop()
             case Configure():
@@ -263,6 +268,8 @@ class Session:
 
         Only to someone who stays: a program that connects for one question expects one answer.
         """
+        if not self.answers:
+            return
         await trio.sleep(MISSED_AFTER_S)
         text = self._parts.take_missed()
         if text is not None:

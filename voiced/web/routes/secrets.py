@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 from quart import Blueprint, Response
 
-from voiced.conversation.config import Rejected, SessionConfig
+from voiced.conversation.config import AnySessionConfig, Rejected
 from voiced.realtime.hub import opening_config
 from voiced.realtime.secrets import Attached, TooManySecrets
 from voiced.web.bodies import answer_json, read_json
@@ -41,7 +41,7 @@ class ClientSecret(Struct, frozen=True, kw_only=True):
 
     value: Annotated[str, Meta(pattern="^ek_[A-Za-z0-9_]+$")]
     expires_at: int
-    session: SessionConfig
+    session: AnySessionConfig
 
 
 def secret_routes(services: Services) -> Blueprint:
