@@ -50,6 +50,7 @@ from voiced.web.auth import require_token
 from voiced.web.door import Door, open_door
 from voiced.web.ports import Ports, open_ports, serve_reload
 from voiced.web.services import Services
+from voiced.web.spool import SPOOL_DIRECTORY, Spool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -106,6 +107,7 @@ async def open_app(settings: Settings, notifier: Notifier) -> AsyncIterator[App]
 @asynccontextmanager
 async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> AsyncIterator[App]:
     """Every part of the tree, on a state directory that is this daemon's own. See `open_app`."""
+    Spool(state / SPOOL_DIRECTORY).sweep()
     hearts = Hearts()
     lag = LagMeter()
     async with (

@@ -55,6 +55,13 @@ class AudioError(VoicedError):
     status = 400
 
 
+class SpeechError(VoicedError):
+    """A text that nothing can be said of."""
+
+    code = "nothing_to_say"
+    status = 400
+
+
 class MediaError(VoicedError):
     """Decoding or encoding broke down: its process crashed, hung, or took too long."""
 
@@ -63,6 +70,26 @@ class MediaError(VoicedError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, public="The audio could not be converted.")
+
+
+class StorageError(VoicedError):
+    """A file cannot be kept on disk."""
+
+    code = "storage_failed"
+    status = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, public="The server could not keep the file.")
+
+
+class StorageFull(StorageError):
+    """There is no room for a file."""
+
+    code = "storage_full"
+    status = 507
+
+    def __init__(self, message: str) -> None:
+        VoicedError.__init__(self, message, public="The server has no room for the file.")
 
 
 class EngineError(VoicedError):

@@ -12,6 +12,7 @@ Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[int, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0.0)]
 Seconds = Annotated[float, Meta(gt=0.0)]
+Megabytes = Annotated[float, Meta(gt=0.0)]
 
 
 def limit(unit: str, exceeded: str) -> Meta:
@@ -168,6 +169,18 @@ class Limits(Section, frozen=True):
     outbox_bytes: Annotated[
         Positive, limit("bytes a session", "a client that reads this far behind is disconnected")
     ] = 4_194_304
+    upload_mb: Annotated[
+        Megabytes, limit("megabytes", "a longer file to transcribe is answered 413")
+    ] = 512.0
+    recording_s: Annotated[
+        Seconds, limit("seconds of audio", "a longer recording to transcribe is answered 400")
+    ] = 14_400.0
+    transcriptions: Annotated[
+        Positive, limit("requests", "a further one at the same time is answered 429")
+    ] = 4
+    speeches: Annotated[
+        Positive, limit("requests", "a further one at the same time is answered 429")
+    ] = 8
     send_timeout_s: Annotated[
         Seconds, limit("seconds", "a client that takes nothing for longer is disconnected")
     ] = 10.0

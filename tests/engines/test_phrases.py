@@ -95,9 +95,9 @@ def test_a_recorded_person_is_understood_exactly(engine: PhrasesEngine, chunk: i
     assert result["text"] == "turn on the living room lamp"
     assert result["confidence"] > 0.8
     assert result["duration_s"] == pytest.approx(2.99, abs=0.01)
-    spoken = [segment["text"] for segment in result["segments"]]
+    spoken = [segment["text"] for segment in result["words"]]
     assert spoken == result["text"].split()
-    starts = [segment["start"] for segment in result["segments"]]
+    starts = [segment["start"] for segment in result["words"]]
     assert starts == sorted(starts)
 
 
@@ -152,7 +152,7 @@ def test_a_sentence_that_breaks_off_is_not_completed(engine: PhrasesEngine) -> N
     pcm = read_pcm(LAMP)
     # The control: the same audio is understood when it is whole. "lamp" begins at 1.7 s.
     whole = engine.run(Request(pcm))
-    cut = int(2 * 16_000 * (whole["segments"][-1]["start"] - 0.05))
+    cut = int(2 * 16_000 * (whole["words"][-1]["start"] - 0.05))
     result = engine.run(Request(pcm[:cut] + bytes(16_000)))
     assert result["text"] == ""
 
@@ -255,7 +255,7 @@ def test_asked_it_tells_what_it_has_heard_and_whether_that_is_a_sentence(
     pcm = read_pcm(LAMP)
     whole = engine.run(Request(pcm))
     # The third word ends before 1.4 s in this recording, the last before its last silence.
-    ends = {segment["text"]: segment["end"] for segment in whole["segments"]}
+    ends = {segment["text"]: segment["end"] for segment in whole["words"]}
     asking = Asking(pcm + bytes(8_000), [0.1, ends["room"] + 0.02, ends["lamp"] + 0.1])
     result = engine.run(asking)
     assert result["text"] == whole["text"], "questions change nothing of what is heard"

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PARTIALS = "partials"
 """Capability of an STT engine that answers what it has heard so far."""
 
+WORD_TIMES = "word_times"
+"""Capability of an STT engine that tells when each word was said."""
+
 Kind = Literal["stt", "llm", "tts", "vad"]
 
 
@@ -112,7 +115,8 @@ class ChildEngine(Protocol):
             parts `{"text"}` (all that was heard so far, "" for nothing that is worth believing)
             and, where known, `sentence` (whether these words are one of the few sentences that
             the engine can hear), one for each empty chunk; result `{"text", "confidence",
-            "duration_s"}` and, where known, `segments`, `avg_logprob`, `no_speech_prob`.
+            "duration_s"}` and, where known, `segments` and `words` (maps of `start`,
+            `end` in seconds of this audio, `text`), `avg_logprob`, `no_speech_prob`.
         reply: params `messages` (OpenAI chat shape), `tools` (name, description, parameters),
             `max_output_tokens` or None, and, unless it is "auto", `tool_choice` (`ToolChoice`;
             an engine that cannot do as it says raises `ToolChoiceError`); parts `{"text"}` (a
@@ -128,13 +132,26 @@ class ChildEngine(Protocol):
 # -- the daemon's side --------------------------------------------------------------------
 
 
+class Timed(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a transcript, and when it was said: seconds from the start of the audio."""
+
+    start: float
+    end: float
+    text: str
+    avg_logprob: float | None = None
+    no_speech_prob: float | None = None
+
+
 class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     """The final word of an STT engine on one utterance. `text` is empty when it heard none."""
 
     text: str
     confidence: float = 1.0
     duration_s: float = 0.0
-    segments: tuple[Mapping[str, Any], ...] = ()
+    segments: tuple[Timed, ...] = ()
+    """Sentences or the like; none where the engine takes the audio as one."""
+    words: tuple[Timed, ...] = ()
+    """Of engines with the capability `word_times`."""
     avg_logprob: float | None = None
     no_speech_prob: float | None = None
 

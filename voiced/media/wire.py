@@ -12,6 +12,9 @@ from voiced.engines.wire import HEADER_BYTES, MAX_FRAME_BYTES, FrameReader
 LONGEST_STRETCH_S = 300.0
 """Bound on one stretch: 9.6 MB of PCM, which fits into a frame."""
 
+STRETCH_S = 30.0
+"""Where somebody speaks without a pause: what Whisper takes at once, and a bound for latency."""
+
 assert LONGEST_STRETCH_S * 32_000 < MAX_FRAME_BYTES - 1_024
 
 
@@ -34,7 +37,7 @@ class DecodeJob(msgspec.Struct, frozen=True, kw_only=True):
     silence_ms: int = 200
     prefix_ms: int = 300
     acoustic_end: bool = True
-    longest_s: float = 30.0
+    longest_s: float = STRETCH_S
     whole: bool = False
 
 

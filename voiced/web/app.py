@@ -17,7 +17,9 @@ from voiced.web.routes.chat import chat_routes
 from voiced.web.routes.documents import document_routes
 from voiced.web.routes.models import model_routes
 from voiced.web.routes.secrets import secret_routes
+from voiced.web.routes.speech import speech_routes
 from voiced.web.routes.status import status_routes
+from voiced.web.routes.transcriptions import transcription_routes
 from voiced.web.streaming import StreamingConnection, StreamingRequest
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ def build_app(status: StatusSource, services: Services) -> VoicedApp:
     app.register_blueprint(model_routes(services))
     app.register_blueprint(chat_routes(services))
     app.register_blueprint(secret_routes(services))
+    app.register_blueprint(transcription_routes(services))
+    app.register_blueprint(speech_routes(services))
     app.register_blueprint(document_routes(app))
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(VoicedError, _answer_voiced_error)

@@ -18,7 +18,8 @@ from quart_trio.wrappers.request import TrioBody
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from voiced.errors import VoicedError, leaves
-from voiced.web.bodies import answer_error
+from voiced.web.bodies import answer_error, answer_refusal
+from voiced.web.refusal import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -98,9 +99,13 @@ class StreamedResponse(Response):
     """An answer that `produce` makes, part by part, with the function that it is given.
 
     That function takes bytes and returns once the client has been sent them. The status leaves
-    with the first part. What `produce` raises before is answered as any other error. Later it
-    becomes the last part, as `failure` writes it; without that the connection is cut, so that the
-    client does not take what it has for all. `produce` is cancelled when the client goes.
+    with the first part. What `produce` raises before, `Refused` too, is answered as any
+    other error. Later it becomes the last part, as `failure` writes it; without that the
+    connection is cut, so that the client does not take what it has for all. `produce` is
+    cancelled when the client goes.
+
+    The request's body may be read by `produce`, up to the first part, and the headers and the
+    status of this answer may be set so long.
     """
 
     def __init__(
@@ -141,39 +146,48 @@ class StreamingConnection(TrioASGIHTTPConnection):
         """Answer; a request that is answered before it was read is not read on."""
         response = await self.app.handle_request(request)
         assert isinstance(request.body, RequestBody)
-        request.body.abandon()
         if isinstance(response, StreamedResponse):
-            await self._stream(response, send)
+            await self._stream(response, request.body, send)
         else:
+            request.body.abandon()
             with trio.move_on_after(self.app.config["RESPONSE_TIMEOUT"]):
                 await self._send_response(send, response)  # type: ignore[arg-type]
         nursery.cancel_scope.cancel(reason="answered")
 
-    async def _stream(self, response: StreamedResponse, send: SendMessage) -> None:
+    async def _stream(
+        self, response: StreamedResponse, body: RequestBody, send: SendMessage
+    ) -> None:
         started = False
 
         async def put(data: bytes) -> None:
             nonlocal started
             if not started:
                 started = True
+                body.abandon()
                 await send(_start(response))
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
-        failure: VoicedError | None = None
+        failure: VoicedError | Refused | None = None
         try:
             await response.produce(put)
             await put(b"")
-        except* VoicedError as group:
+        except* (VoicedError, Refused) as group:
             failure = leaves(group)[0]
         except* Exception:
             log.exception("http route failed")
             failure = VoicedError("a fault of ours", public="The server failed to answer.")
         if failure is not None:
             if not started:
-                await self._send_response(send, answer_error(failure))  # type: ignore[arg-type]
+                body.abandon()
+                answer = (
+                    answer_refusal(failure.refusal)
+                    if isinstance(failure, Refused)
+                    else answer_error(failure)
+                )
+                await self._send_response(send, answer)  # type: ignore[arg-type]
                 return
-            log.warning("streamed answer broke off", error=str(failure), code=failure.code)
-            if response.failure is None:
+            log.warning("streamed answer broke off", error=str(failure))
+            if response.failure is None or isinstance(failure, Refused):
                 return  # without the last part: hypercorn cuts the connection
             await put(response.failure(failure))
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -19,7 +19,7 @@ from voiced.assistant.files import assistant_files
 from voiced.assistant.grammar import Grammar, build_grammar
 from voiced.assistant.sentences import load_sentences
 from voiced.assistant.understanding import Understander
-from voiced.engines.ports import PARTIALS, EngineInfo
+from voiced.engines.ports import PARTIALS, WORD_TIMES, EngineInfo
 from voiced.engines.stt.phrases_decoder import SAMPLE_RATE, Decoder
 from voiced.engines.stt.phrases_judge import judge
 from voiced.engines.stt.phrases_words import find_pronunciations
@@ -70,7 +70,7 @@ class PhrasesEngine:
             version="1",
             model=sentences_path.name,
             languages=(sentences.language,),
-            capabilities=("streaming", "rejection", PARTIALS),
+            capabilities=("streaming", "rejection", PARTIALS, WORD_TIMES),
             sample_rates=(SAMPLE_RATE,),
             concurrency=_CONCURRENCY,
         )
@@ -129,7 +129,7 @@ class PhrasesEngine:
             "text": meaning.written,
             "confidence": verdict.confidence,
             "duration_s": duration_s,
-            "segments": [
+            "words": [
                 {"start": word.first / 100, "end": (word.last + 1) / 100, "text": word.name}
                 for word in words
             ],

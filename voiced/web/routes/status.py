@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 WELCOME = """\
 This is voiced, a daemon for spoken conversation.
 
-WebSocket /v1/realtime       converse, in the OpenAI Realtime protocol
-POST /v1/chat/completions    converse in writing
-GET /v1/models               what is loaded
-GET /health                  is it alive?
-GET /ready                   is it ready to converse?
-GET /api/limitations         what it bears
-GET /docs                    all HTTP paths, to read; GET /openapi.json for programs
-GET /asyncapi.json           the events of the WebSocket, for programs
+WebSocket /v1/realtime         converse, in the OpenAI Realtime protocol
+POST /v1/chat/completions      converse in writing
+POST /v1/audio/transcriptions  recordings to text
+POST /v1/audio/speech          text to speech
+GET /v1/models                 what is loaded
+GET /health                    is it alive?
+GET /ready                     is it ready to converse?
+GET /api/limitations           what it bears
+GET /docs                      all HTTP paths, to read; GET /openapi.json for programs
+GET /asyncapi.json             the events of the WebSocket, for programs
 """
 
 

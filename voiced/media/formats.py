@@ -1,0 +1,19 @@
+"""The names of the formats that speech is given in, for those who have no codecs loaded."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
+
+ENCODED: Final = frozenset({"mp3", "opus", "aac", "flac"})
+"""Those that take a codec."""
+
+MEDIA_TYPES: Final[dict[str, str]] = {
+    "mp3": "audio/mpeg",
+    "opus": "audio/ogg",
+    "aac": "audio/aac",
+    "flac": "audio/flac",
+    "wav": "audio/wav",
+    "pcm": "audio/pcm",
+}
