@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.assistant.assistant_helpers import LONG_TEXTS, at_most_lines
 from tests.engines.host_helpers import running_host
@@ -376,3 +377,29 @@ async def test_it_answers_from_a_process_of_its_own() -> None:
                 assert [part async for part in parts]
         async with llm.reply([user("what time is it")], tools=OFFERED, tool_choice="none") as said:
             assert not any([isinstance(part, ToolCall) async for part in said])
+
+
+@pytest.mark.parametrize(
+    ("words", "intent"),
+    [("what time is it", "GetTime"), ("purple bicycles dream loudly", ""), ("", ""), ("...", "")],
+)
+async def test_the_log_says_whether_a_turn_was_understood_and_none_of_its_words(
+    words: str, intent: str
+) -> None:
+    spec = EngineSpec(
+        kind="llm",
+        name="assistant",
+        target="voiced.engines.llm.assistant:AssistantEngine",
+        options={"sentences": "", "home": "", "language": "en"},
+    )
+    with capture_logs() as logs:
+        async with (
+            running_host(spec) as host,
+            EngineLlm(host).reply([{"role": "user", "content": words}]) as parts,
+        ):
+            *_, end = [part async for part in parts]
+    assert isinstance(end, ReplyEnd)
+    assert end.intent == intent
+    (line,) = (entry for entry in logs if entry["event"] == "took words to mean")
+    assert line["intent"] == (intent or "nothing known")
+    assert not words or words not in str(logs)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+import structlog
 import trio
 
 from voiced.audio.chunks import ChunkBuffer
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from voiced.engines.call import Call, Part
     from voiced.engines.host import EngineHost
     from voiced.engines.ports import ToolChoice
+
+log = structlog.get_logger(__name__)
 
 _StructT = TypeVar("_StructT")
 
@@ -155,7 +158,10 @@ class _Reply:
             part = await anext(self._call)
         except StopAsyncIteration:
             self._ended = True
-            return _convert(await self._call.result(), ReplyEnd)
+            end = _convert(await self._call.result(), ReplyEnd)
+            if end.intent is not None:
+                log.info("took words to mean", intent=end.intent or "nothing known")
+            return end
         if (tool_call := part.get("tool_call")) is not None:
             return _convert(tool_call, ToolCall)
         return _convert(part, TextDelta)

@@ -36,6 +36,7 @@ class AssistantEngine:
         self._options = options
         self._sentences: Sentences | None = None
         self._understander: Understander | None = None
+        self._intent: str | None = None
 
     def load(self) -> EngineInfo:
         """Read both files; `ModelError` with file and line where one is wrong."""
@@ -74,6 +75,7 @@ class AssistantEngine:
             work.raise_if_cancelled()
             read += len(_text(message).split())
         work.raise_if_cancelled()
+        self._intent = None
         answer = self._answer(messages, offer)
         work.raise_if_cancelled()
         limit = work.params.get("max_output_tokens")
@@ -91,7 +93,12 @@ class AssistantEngine:
             if answer:
                 work.emit({"text": answer})
             written = len(answer.split())
-        return {"finish": finish, "input_tokens": read, "output_tokens": written}
+        return {
+            "finish": finish,
+            "input_tokens": read,
+            "output_tokens": written,
+            "intent": self._intent,
+        }
 
     def _answer(self, messages: Sequence[Mapping[str, Any]], offer: Offer) -> str | dict[str, str]:
         """The text to say, or the tool call to make. Raises `ToolChoiceError`."""
@@ -108,8 +115,10 @@ class AssistantEngine:
     def _to_user(self, messages: Sequence[Mapping[str, Any]], offer: Offer) -> str | dict[str, str]:
         text = _text(messages[-1])
         if not any(character.isalnum() for character in text):
+            self._intent = ""
             return self._general("not_heard")
         meaning = self.understand(text)
+        self._intent = "" if meaning is None else meaning.intent.name
         if meaning is None:
             return self._general("not_understood")
         if meaning.intent.tool:
