@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -40,11 +41,12 @@ class Outbox:
         """Number and encode one event; nothing happens once closed."""
         if self._closed:
             return
-        self.number += 1
+        number = self.number + 1
         body = self._encoder.encode(event).decode()
-        frame = f'{self._prefix}{self.number:06x}",{body[1:]}'
+        frame = f'{self._prefix}{number:06x}",{body[1:]}'
         if self.size_bytes + len(frame) > self._limit_bytes:
             raise OutboxFull
+        self.number = number
         self._frames.append(frame)
         self.size_bytes += len(frame)
         self._waiting.set()
@@ -60,6 +62,10 @@ class Outbox:
         self._drained.set()
         self._frames.append(close)
         self._waiting.set()
+
+    def take_last_words(self) -> None:
+        """Be full no more, since little is still to come: the end of what is under way."""
+        self._limit_bytes = sys.maxsize
 
     async def wait_below(self, size_bytes: int) -> None:
         """Wait until no more than this waits to be sent, or the outbox was closed."""

@@ -196,12 +196,16 @@ class Session:
         self._perform_all(effects)
 
     def _perform_all(self, effects: list[Effect]) -> None:
-        try:
-            for effect in effects:
+        for effect in effects:
+            try:
                 self._perform(effect)
-        except OutboxFull:
-            log.warning("client does not read", outbox_bytes=self.outbox.size_bytes)
-            self.fail(CLOSE_SLOW, "the client does not read")
+            except OutboxFull:
+                log.warning("client does not read", outbox_bytes=self.outbox.size_bytes)
+                # What is under way is told to its end, should the client read on after all.
+                self.outbox.take_last_words()
+                self._perform(effect)
+                why = "the client does not read"
+                self._inputs.insert(0, inp.ShutDown("session_failed", why, CLOSE_SLOW))
 
     def _perform(self, effect: Effect) -> None:
         match effect:
