@@ -21,14 +21,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from tests.clients.oracles import why_no_node
+from tests.patience import CEILING_S
 from tests.realtime.live import Daemon, make_speech, secure_daemon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
-CEILING_S = 60.0
-"""Ends a client that hangs; each takes about ten seconds."""
 
 AT_ONCE = 5
 VOICE = "en-us+klatt4"

@@ -294,7 +294,7 @@ async def test_the_answer_comes_through_the_host_while_the_speech_goes_on() -> N
             before = utterance.partial
             assert before is None
             assert utterance.ask()
-            with trio.fail_after(30):
+            with trio.fail_after(CEILING_S):
                 heard = await utterance.answer()
             assert heard is not None
             assert (heard.text, heard.sentence) == ("turn on the living room lamp", True)

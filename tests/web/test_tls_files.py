@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from tests.certificates import Certified, certify
+from tests.patience import CEILING_S
 from voiced.errors import SettingsError
 from voiced.settings import Server
 from voiced.web.tls import FileCertificate, find_certificate
@@ -81,7 +82,7 @@ def test_a_key_of_another_certificate_is_told(certified: Certified, tmp_path: Pa
 def test_a_key_with_a_password_asks_nobody(certified: Certified, tmp_path: Path) -> None:
     locked = tmp_path / "locked.pem"
     command = ["openssl", "pkey", "-in", str(certified.key), "-aes256", "-passout", "pass:x"]
-    subprocess.run([*command, "-out", str(locked)], check=True, timeout=10)
+    subprocess.run([*command, "-out", str(locked)], check=True, timeout=CEILING_S)
     assert "password" in complaint(certified.cert, locked)
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 from werkzeug.sansio.multipart import Data, MultipartDecoder, NeedData
 
+from tests.patience import CEILING_S
 from voiced.errors import StorageError, StorageFull
 from voiced.web.refusal import Refused
 from voiced.web.spool import Spool
@@ -252,7 +253,9 @@ trio.run(main)
 
 
 def test_killed_daemon_leaves_no_file(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)], check=False, timeout=CEILING_S
+    )
     assert done.returncode == -9
     assert not list(tmp_path.iterdir())
 
