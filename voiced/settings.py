@@ -238,8 +238,11 @@ class TurnDetection(Section, frozen=True):
     silence_duration_ms: Annotated[int, Meta(ge=50, le=10_000)] = 200
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
     semantic_silence_ms: Annotated[int, Meta(ge=50, le=2000)] = 200
+    min_speech_ms: Annotated[int, Meta(ge=0, le=1000)] = 0
     create_response: bool = True
     interrupt_response: bool = True
+    resume_s: Annotated[float, Meta(ge=0.0, le=10.0)] = 0.0
+    backchannel_ms: Annotated[int, Meta(ge=100, le=5000)] = 800
 
 
 class Store(Section, frozen=True):

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
-from voiced.conversation import context, core, outputs, replies, speech
+from voiced.conversation import context, core, hold, outputs, replies, speech
 from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
 from voiced.conversation.effects import Generate, StoreItem
 from voiced.conversation.snapshot import plan_response
-from voiced.conversation.state import Draft, State
+from voiced.conversation.state import Draft, Held, State
 
 if TYPE_CHECKING:
     from voiced.conversation.items import Entry
@@ -69,7 +69,19 @@ def last_letter_lost(patch: pytest.MonkeyPatch) -> None:
 
 
 def deaf_to_interruption(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(speech, "cancel_response", lambda _draft, _response, _reason: None)
+    patch.setattr(hold, "cancel_response", lambda _draft, _response, _reason: None)
+
+
+def held_with_nothing_to_go_on_with(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(core, "settle_held", lambda _draft: None)
+
+
+def noise_told(patch: pytest.MonkeyPatch) -> None:
+    def broken(draft: Draft, held: Held) -> None:
+        hold.begin_speech(draft, held.audio_start_ms + 1)
+        hold.release(draft)
+
+    patch.setattr(hold, "take_as_speech", broken)
 
 
 def latest_configuration(patch: pytest.MonkeyPatch) -> None:
@@ -116,6 +128,8 @@ BREAKS: list[tuple[int, Break]] = [
     (4, audio_after_the_end),
     (5, last_letter_lost),
     (6, deaf_to_interruption),
+    (6, held_with_nothing_to_go_on_with),
+    (6, noise_told),
     (7, latest_configuration),
     (8, speech_not_stored),
     (9, always_at_the_front),

@@ -96,6 +96,7 @@ class Observer:
         self.unheard: dict[str, SeenItem] = {}
         self.unstored: set[str] = set()
         self.interrupted: set[str] = set()
+        self.held: tuple[str, int] | None = None
         self.closed = False
         self.last_input: inp.Input | None = None
         self.last_event: Any = None
@@ -120,11 +121,27 @@ class Observer:
                     self.responses[effect.response_id].aborted = True
                 case fx.StoreItem():
                     self.unstored.discard(effect.item.id)
+                case fx.HoldReply():
+                    self.see_hold(effect.response_id)
+                case fx.EndHold():
+                    if self.held is None or self.held[0] != effect.response_id:
+                        self.broken.append((6, "the end of a hold that there was not"))
+                    self.held = None
                 case fx.Generate():
                     self.see_generate(effect)
                 case fx.Close():
                     self.closed = True
         self.after_step()
+
+    def see_hold(self, response_id: str) -> None:
+        sent = self.last_input
+        item = self.responses[response_id].item if response_id in self.responses else None
+        if response_id not in self.active() or item is None or item.heard_ms is not None:
+            self.broken.append((6, "held for a reply that nobody hears"))
+        if not isinstance(sent, inp.SpeechStarted) or self.held is not None:
+            self.broken.append((6, "held for no sound"))
+            return
+        self.held = (response_id, sent.audio_start_ms)
 
     def hear_user(self, item_id: str, words: list[str]) -> None:
         item = self.unheard.pop(item_id, None)
@@ -170,6 +187,10 @@ class Observer:
                     self.broken.append((10, "a truncation gave back what was cut"))
                 item.heard_ms = heard
             case ev.SpeechStartedEvent():
+                if self.held is not None and event.audio_start_ms != self.held[1]:
+                    self.broken.append((6, "an interruption begins elsewhere than it was heard"))
+                if isinstance(self.last_input, inp.SpeechDismissed):
+                    self.broken.append((6, "a sound that was nothing was told"))
                 detection = self.session["audio"]["input"]["turn_detection"]
                 if detection.get("interrupt_response"):
                     self.interrupted |= set(self.active())
@@ -386,6 +407,10 @@ class Observer:
     def after_step(self) -> None:
         if self.unstored:
             self.broken.append((8, "a commit was not stored"))
+        if self.held is not None and not self.closed:
+            item = self.responses[self.held[0]].item
+            if self.held[0] not in self.running() or item is None or item.heard_ms is not None:
+                self.broken.append((6, "a sound is held with no reply to go on with"))
         for response_id in self.interrupted:
             if not self.responses[response_id].done:
                 self.broken.append((6, "goes on although the user speaks"))

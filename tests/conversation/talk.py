@@ -26,6 +26,7 @@ class Talk:
         detection: TurnDetection | None = None,
         transcribes: bool = False,
         history_items: int = 200,
+        holds: bool = False,
     ) -> None:
         audio = AudioIn(
             turn_detection=detection, transcription=Transcription() if transcribes else None
@@ -33,7 +34,7 @@ class Talk:
         config = SessionConfig(
             id="sess_1", model="voiced", expires_at=3_600, audio=Audio(input=audio)
         )
-        self.state, self.effects = begin(config, seed="s", history_items=history_items)
+        self.state, self.effects = begin(config, seed="s", history_items=history_items, holds=holds)
         self.events: list[dict[str, Any]] = []
         self.generated: list[Generate] = []
         self._keep()

@@ -48,6 +48,7 @@ DETECTIONS: list[Any] = [
     {"type": "server_vad", "interrupt_response": False},
     {"type": "server_vad", "create_response": False},
     {"type": "server_vad", "interrupt_response": True, "create_response": True},
+    {"type": "semantic_vad", "eagerness": "low"},
 ]
 UPDATES: list[dict[str, Any]] = [
     {"type": "realtime", "instructions": "Be brief."},
@@ -96,8 +97,10 @@ class Walk(RuleBasedStateMachine):
 
     # -- feeding ---------------------------------------------------------------------------
 
-    @initialize(history_items=st.sampled_from([1, 4, 200]), transcribes=CHANCE, answers=OFTEN)
-    def connect(self, history_items: int, transcribes: bool, answers: bool) -> None:
+    @initialize(
+        history_items=st.sampled_from([1, 4, 200]), transcribes=CHANCE, answers=OFTEN, holds=CHANCE
+    )
+    def connect(self, history_items: int, transcribes: bool, answers: bool, holds: bool) -> None:
         asked = Transcription() if transcribes else None
         audio = Audio(input=AudioIn(transcription=asked, turn_detection=ServerVad()))
         config: AnySessionConfig
@@ -106,7 +109,7 @@ class Walk(RuleBasedStateMachine):
         else:
             silent = TranscriptionAudio(input=audio.input)
             config = TranscriptionSessionConfig(id="sess_1", expires_at=0, audio=silent)
-        self.state, effects = begin(config, seed="s", history_items=history_items)
+        self.state, effects = begin(config, seed="s", history_items=history_items, holds=holds)
         self.observer.watch(None, effects)
 
     def feed(self, event: inp.Input) -> None:
@@ -147,6 +150,50 @@ class Walk(RuleBasedStateMachine):
     @rule(at_ms=st.integers(0, 10_000))
     def speech_stops(self, at_ms: int) -> None:
         self.feed(inp.SpeechStopped(at_ms))
+
+    @precondition(lambda self: self.state.held is not None)
+    @rule(echo=CHANCE, count=st.integers(0, 4))
+    def held_sound_is_speech(self, echo: bool, count: int) -> None:
+        """Words, too much of a sound, or what the reply itself said."""
+        said = [clause.words for item in self.observer.items.values() for clause in item.clauses]
+        text = " ".join(said[-1][:count]) if echo and said else self.say(count)
+        self.feed(inp.SpeechConfirmed(text))
+
+    @precondition(lambda self: self.state.holds and self.observer.active())
+    @rule(at_ms=st.integers(0, 10_000), outcome=st.integers(0, 5), duration_ms=DURATIONS_MS)
+    def someone_coughs(self, at_ms: int, outcome: int, duration_ms: float) -> None:
+        """A sound during a reply, and what may come of it."""
+        response_id = self.observer.active()[0]
+        self.feed(inp.ReplyText(response_id=response_id, text=self.say(2)))
+        item = self.observer.responses[response_id].item
+        clauses = [] if item is None else item.clauses
+        audio = inp.ReplyAudio(
+            response_id=response_id,
+            span=len(clauses) - 1,
+            audio=b"\0\0",
+            duration_ms=duration_ms,
+            clause_ms=duration_ms + float(clauses[-1].sent_ms if clauses else 0),
+        )
+        self.feed(audio)
+        self.feed(inp.SpeechStarted(at_ms))
+        cut = inp.TruncateItem(
+            item_id=self.observer.responses[response_id].item_id or "item_unknown",
+            content_index=0,
+            audio_end_ms=int(duration_ms) // 4,
+        )
+        outcomes: list[inp.Input] = [
+            inp.SpeechDismissed(),
+            inp.SpeechConfirmed(self.say(1)),
+            inp.CancelResponse(),
+            inp.ReplyEnded(response_id=response_id, finish="stop"),
+            inp.ReplyFailed(response_id=response_id, code="engine_crashed", message="It died."),
+            cut,
+        ]
+        self.feed(outcomes[outcome])
+
+    @rule()
+    def held_sound_is_nothing(self) -> None:
+        self.feed(inp.SpeechDismissed())
 
     @rule(buffered_ms=st.sampled_from([0.0, 99.9, 100.0, 2_000.0]))
     def commit(self, buffered_ms: float) -> None:

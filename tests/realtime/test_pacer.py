@@ -76,6 +76,54 @@ async def test_chunks_are_small_keep_their_clause_and_lose_nothing(
     assert pacer.clause_ms(0) == pytest.approx(duration_ms(len(first), WIRE_HZ))
 
 
+@pytest.mark.parametrize("pause_ms", [50, 250, 2000])
+async def test_a_pause_sends_nothing_and_loses_nothing(
+    pause_ms: float, autojump_clock: MockClock
+) -> None:
+    pacer = Pacer(LEAD_MS)
+    content = bytes(range(250)) * 384  # 2 s
+    pacer.put(0, content)
+    pacer.finish()
+    heard = bytearray()
+    log: list[tuple[float, float]] = []
+
+    async def collect() -> None:
+        async for _, pcm in pacer:
+            heard.extend(pcm)
+            log.append((trio.current_time() * 1000, duration_ms(len(heard), WIRE_HZ)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(collect)
+        await trio.sleep(0.73)
+        pacer.pause()
+        pacer.pause()  # twice is fine
+        paused_at, sent = trio.current_time() * 1000, len(heard)
+        await trio.sleep(pause_ms / 1000)
+        assert len(heard) == sent
+        pacer.resume()
+        pacer.resume()
+    assert bytes(heard) == content
+    assert not [at for at, _ in log if paused_at < at < paused_at + pause_ms]
+    # The client played what it had: what it missed beyond that is all that it was silent.
+    ahead_ms = next(total for at, total in reversed(log) if at <= paused_at) - 730
+    silent_ms = max(0.0, pause_ms - ahead_ms)
+    began = log[0][0]
+    assert log[-1][0] - began == pytest.approx(2000 - LEAD_MS + silent_ms, abs=0.1)
+    assert all(total - (at - began) <= LEAD_MS + 0.1 for at, total in log)
+
+
+async def test_a_paused_reply_is_not_over_before_it_goes_on(autojump_clock: MockClock) -> None:
+    pacer = Pacer(LEAD_MS)
+    pacer.pause()
+    pacer.finish()
+    with trio.move_on_after(5) as waiting:
+        async for _ in pacer:
+            raise AssertionError
+    assert waiting.cancelled_caught
+    pacer.resume()
+    assert [chunk async for chunk in pacer] == []
+
+
 async def test_it_ends_without_audio_too() -> None:
     pacer = Pacer(LEAD_MS)
     pacer.finish()

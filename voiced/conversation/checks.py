@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from voiced.conversation import events as ev
-from voiced.conversation.effects import Effect, Emit, Generate, StoreItem
+from voiced.conversation.effects import Effect, Emit, Generate, HoldReply, StoreItem
+from voiced.conversation.hold import is_heard
 from voiced.conversation.items import FunctionCall
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ class Inspection:
         }
         self.unstored: set[str] = set()
         self.interrupted: set[str] = set()
-        detection = before.config.audio.input.turn_detection
-        self.interrupts = detection is not None and detection.interrupt_response
+        self.spoken = False
+        self.interrupts = interrupts(before)
 
     def of(self, effects: Sequence[Effect]) -> list[Violation]:
         """Follow the effects in order, then compare with the state they are said to lead to."""
@@ -91,6 +92,8 @@ class Inspection:
                 self.unstored.discard(effect.item.id)
             elif isinstance(effect, Generate):
                 self.follow_generate(effect)
+            elif isinstance(effect, HoldReply) and effect.response_id not in self.default:
+                self.report(6, "a reply is held that is none", effect.response_id)
         self.compare()
         return self.found
 
@@ -212,11 +215,22 @@ class Inspection:
 
     # -- items -----------------------------------------------------------------------------
 
-    def on_speech_started(self, _event: ev.SpeechStartedEvent) -> None:
+    def on_updated(self, _event: ev.SessionUpdated) -> None:
+        self.interrupts = interrupts(self.after)
+
+    def on_speech_started(self, event: ev.SpeechStartedEvent) -> None:
+        self.spoken = True
+        held = self.before.held
+        if held is not None and event.audio_start_ms != held.audio_start_ms:
+            self.report(6, "an interruption does not begin where it was heard", held.response_id)
         if self.interrupts:
             self.interrupted |= self.default
 
+    def on_speech_stopped(self, _event: ev.SpeechStoppedEvent) -> None:
+        self.spoken = True
+
     def on_committed(self, event: ev.BufferCommitted) -> None:
+        self.spoken = True
         self.unstored.add(event.item_id)
         for response_id in self.interrupted & self.default:
             self.report(6, "still active at the next commit", response_id)
@@ -284,6 +298,12 @@ class Inspection:
             was = self.snapshots.get(response.id)
             if was is not None and was.options != response.options:
                 self.report(7, "its options changed", response.id)
+        held = self.after.held
+        if held is not None and not self.after.closed:
+            if held.response_id not in active or not is_heard(self.after):
+                self.report(6, "a sound is held with no reply to go on with", held.response_id)
+            if self.after.speech_item is not None or (self.spoken and held is self.before.held):
+                self.report(6, "a sound is told and held at once", held.response_id)
         for response_id in self.interrupted & self.default:
             self.report(6, "not cancelled when the user began to speak", response_id)
         if self.unstored:
@@ -308,12 +328,20 @@ FOLLOW: dict[type[ev.ServerEvent], Callable[[Inspection, Any], None]] = {
     ev.OutputAudioDelta: Inspection.on_audio,
     ev.OutputTextDone: Inspection.on_text_done,
     ev.AudioTranscriptDone: Inspection.on_transcript_done,
+    ev.SessionUpdated: Inspection.on_updated,
     ev.SpeechStartedEvent: Inspection.on_speech_started,
+    ev.SpeechStoppedEvent: Inspection.on_speech_stopped,
     ev.BufferCommitted: Inspection.on_committed,
     ev.ItemAdded: Inspection.on_item_added,
     ev.ItemDone: Inspection.on_item_done,
     ev.ItemDeleted: Inspection.on_deleted,
 }
+
+
+def interrupts(state: State) -> bool:
+    """Whether speech stops a reply in that state."""
+    detection = state.config.audio.input.turn_detection
+    return detection is not None and detection.interrupt_response
 
 
 def name(event: ev.ServerEvent) -> str:

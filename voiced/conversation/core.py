@@ -22,6 +22,13 @@ from voiced.conversation.config import (
 from voiced.conversation.detection import Detections
 from voiced.conversation.edits import create_item, delete_item, retrieve_item, truncate_item
 from voiced.conversation.effects import Close, Configure, Effect, Emit
+from voiced.conversation.hold import (
+    on_speech_confirmed,
+    on_speech_dismissed,
+    release,
+    settle_held,
+    take_as_speech,
+)
 from voiced.conversation.items import StatusDetails, Usage
 from voiced.conversation.outputs import add_audio, add_text
 from voiced.conversation.replies import (
@@ -53,10 +60,12 @@ def begin(
     seed: str,
     history_items: int,
     detections: Detections | None = None,
+    holds: bool = False,
 ) -> tuple[State, list[Effect]]:
     """A fresh conversation. `seed` makes its ids unique among sessions.
 
     `detections` are the daemon's own; without them, those around what `config` begins with.
+    `holds` lets a reply that a sound interrupts go on when the sound was nothing.
     """
     if isinstance(config, TranscriptionSessionConfig):
         config = without_answers(config)
@@ -66,6 +75,7 @@ def begin(
         detections=detections or Detections.around(config.audio.input.turn_detection),
         conversation_id=f"conv_{seed}",
         history_items=history_items,
+        holds=holds,
     )
     created = ev.SessionCreated(session=session_resource(state))
     return state, [Emit(created), Configure(config)]
@@ -119,6 +129,7 @@ def settle(draft: Draft) -> None:
     """What follows from any input: start what waits for silence, keep to the bounds."""
     if draft.state.closed:
         return
+    settle_held(draft)
     if draft.state.response_owed or draft.state.announcements:
         start_waiting(draft)
     if len(draft.state.entries) > draft.state.history_items:
@@ -162,11 +173,14 @@ def on_update(draft: Draft, event: inp.UpdateSession) -> None:
     draft.set(config=config)
     detection = config.audio.input.turn_detection
     if detection is None:
+        release(draft)
         draft.set(speech_item=None)
     if detection is None or not detection.create_response:
         draft.set(response_owed=False)
     draft.effects.append(Configure(config))
     draft.emit(ev.SessionUpdated(session=session_resource(draft.state)))
+    if draft.state.held is not None and detection is not None and not detection.interrupt_response:
+        take_as_speech(draft, draft.state.held)
 
 
 def on_refuse(draft: Draft, event: inp.RefuseEvent) -> None:
@@ -274,6 +288,8 @@ HANDLERS: dict[type[Any], Callable[[Draft, Any], None]] = {
     inp.RefuseEvent: on_refuse,
     inp.SpeechStarted: on_speech_started,
     inp.SpeechStopped: on_speech_stopped,
+    inp.SpeechConfirmed: on_speech_confirmed,
+    inp.SpeechDismissed: on_speech_dismissed,
     inp.TranscriptReady: on_transcript,
     inp.TranscriptFailed: on_transcript_failed,
     inp.ReplyText: on_reply_text,

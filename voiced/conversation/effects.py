@@ -75,6 +75,18 @@ class TellLimits(Struct, frozen=True):
     """Tell the client how near it is to its limits, with `rate_limits.updated`."""
 
 
+class HoldReply(Struct, frozen=True):
+    """Pause the audio of this response: what sounds now may be no interruption. Find out."""
+
+    response_id: str
+
+
+class EndHold(Struct, frozen=True):
+    """It is decided: what is left of this response, if anything is, goes on."""
+
+    response_id: str
+
+
 class Close(Struct, frozen=True):
     """Close the connection, after what was emitted is sent."""
 
@@ -83,5 +95,15 @@ class Close(Struct, frozen=True):
 
 
 Effect = (
-    Emit | Configure | ClaimAudio | DropAudio | StoreItem | Generate | Abort | TellLimits | Close
+    Emit
+    | Configure
+    | ClaimAudio
+    | DropAudio
+    | StoreItem
+    | Generate
+    | Abort
+    | TellLimits
+    | HoldReply
+    | EndHold
+    | Close
 )

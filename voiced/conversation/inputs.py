@@ -82,6 +82,17 @@ class SpeechStopped(Struct, frozen=True):
     audio_end_ms: int
 
 
+class SpeechConfirmed(Struct, frozen=True):
+    """The sound that holds up a reply is meant for us: `text` was recognised, or it is too long
+    for anything else."""
+
+    text: str = ""
+
+
+class SpeechDismissed(Struct, frozen=True):
+    """The sound that holds up a reply was no more than a sound, and is forgotten."""
+
+
 class TranscriptReady(Struct, frozen=True, kw_only=True):
     """The words of a spoken item; empty text means that none were recognised."""
 
@@ -188,6 +199,8 @@ Input = (
     | RefuseEvent
     | SpeechStarted
     | SpeechStopped
+    | SpeechConfirmed
+    | SpeechDismissed
     | TranscriptReady
     | TranscriptFailed
     | ReplyText

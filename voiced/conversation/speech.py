@@ -9,8 +9,9 @@ from msgspec import structs
 from voiced.conversation import events as ev
 from voiced.conversation.config import Rejected
 from voiced.conversation.effects import ClaimAudio, DropAudio, StoreItem
+from voiced.conversation.hold import begin_speech, hold, release, take_as_speech
 from voiced.conversation.items import Entry, InputAudio, Item, Message
-from voiced.conversation.replies import cancel_response, fail_response, transcript_settled
+from voiced.conversation.replies import fail_response, transcript_settled
 
 if TYPE_CHECKING:
     from voiced.conversation import inputs as inp
@@ -21,17 +22,16 @@ MINIMUM_COMMIT_MS = 100
 
 def on_speech_started(draft: Draft, event: inp.SpeechStarted) -> None:
     detection = draft.state.config.audio.input.turn_detection
-    if detection is None or draft.state.speech_item is not None:
+    state = draft.state
+    if detection is None or state.speech_item is not None or state.held is not None:
         return
-    item_id = draft.new_id("item")
-    draft.set(speech_item=item_id)
-    draft.emit(ev.SpeechStartedEvent(audio_start_ms=event.audio_start_ms, item_id=item_id))
-    active = draft.state.active
-    if active is not None and detection.interrupt_response:
-        cancel_response(draft, active, "turn_detected")
+    if not hold(draft, event.audio_start_ms):
+        begin_speech(draft, event.audio_start_ms)
 
 
 def on_speech_stopped(draft: Draft, event: inp.SpeechStopped) -> None:
+    if draft.state.held is not None:
+        take_as_speech(draft, draft.state.held)
     item_id = draft.state.speech_item
     detection = draft.state.config.audio.input.turn_detection
     if item_id is None or detection is None:
@@ -49,6 +49,8 @@ def on_commit(draft: Draft, event: inp.CommitAudio) -> None:
             f"Error committing input audio buffer: buffer too small. Expected at least "
             f"{MINIMUM_COMMIT_MS}ms of audio, but buffer only has {event.buffered_ms:.2f}ms.",
         )
+    if draft.state.held is not None:
+        take_as_speech(draft, draft.state.held)
     commit(draft, draft.state.speech_item or draft.new_id("item"))
 
 
@@ -66,6 +68,7 @@ def commit(draft: Draft, item_id: str) -> None:
 
 
 def on_clear(draft: Draft, event: inp.ClearAudio) -> None:
+    release(draft)
     draft.set(speech_item=None)
     draft.effects.append(DropAudio())
     draft.emit(ev.BufferCleared())

@@ -57,10 +57,18 @@ class ActiveResponse(Struct, frozen=True, kw_only=True):
         return structs.replace(self, outputs=outputs)
 
 
+class Held(Struct, frozen=True, kw_only=True):
+    """A sound that began at `audio_start_ms` and paused this response; see `hold.py`."""
+
+    response_id: str
+    audio_start_ms: int
+
+
 class State(Struct, frozen=True, kw_only=True):
     """Everything that a conversation remembers.
 
     `speech_item` is the id promised by `speech_started` and not yet committed.
+    `held` is a sound that may become one, `holds` whether any sound is held at all.
     `response_owed`: a turn was committed that has no response yet.
     `announcements` wait until nobody speaks. `history_items` bounds `entries`. `detections`
     are what turn detection starts from when a client turns it on or changes its type.
@@ -77,6 +85,8 @@ class State(Struct, frozen=True, kw_only=True):
     entries: tuple[Entry, ...] = ()
     responses: tuple[ActiveResponse, ...] = ()
     speech_item: str | None = None
+    held: Held | None = None
+    holds: bool = False
     response_owed: bool = False
     announcements: tuple[str, ...] = ()
     voice_fixed: bool = False

@@ -26,10 +26,19 @@ class Hearing(Struct, frozen=True):
 def hearing_of(detection: TurnDetection, own: TurnSettings, language: str) -> Hearing:
     """How a session with that turn detection listens; the settings say what it cannot."""
     if isinstance(detection, ServerVad):
-        manner = Manner(language=language, pause_ms=detection.silence_duration_ms)
+        manner = Manner(
+            language=language,
+            pause_ms=detection.silence_duration_ms,
+            backchannel_ms=own.backchannel_ms,
+            resume_ms=round(own.resume_s * 1000),
+        )
         return Hearing(detection.threshold, detection.prefix_padding_ms, manner)
     manner = Manner(
-        language=language, eagerness=detection.eagerness, pause_ms=own.semantic_silence_ms
+        language=language,
+        eagerness=detection.eagerness,
+        pause_ms=own.semantic_silence_ms,
+        backchannel_ms=own.backchannel_ms,
+        resume_ms=round(own.resume_s * 1000),
     )
     return Hearing(own.threshold, own.prefix_padding_ms, manner)
 

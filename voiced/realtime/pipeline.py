@@ -8,6 +8,7 @@ low priority, so that the text is there when the turn ends.
 from __future__ import annotations
 
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,9 +69,12 @@ class AudioPipeline:
         self._buffer = InputBuffer(most_buffered_s)
         self._next_form: WireFormat = self._buffer.form
         self._detector = TurnDetector(acoustic_end=acoustic_end)
+        self._detector.require(turns.min_speech_ms)
         self._silero = SileroState()
         self._detection: TurnDetection | None = None
         self._attention = Attention()
+        self._onset = 0
+        self._hold_until = inf
         self._turns = turns
         self._padding_ms = turns.prefix_padding_ms
         self._listens_early = False
@@ -107,7 +111,8 @@ class AudioPipeline:
         hearing = hearing_of(detection, self._turns, self._language)
         self._detector.threshold = hearing.threshold
         self._padding_ms = hearing.padding_ms
-        self._listens_early = self._listens_early or hearing.manner.eagerness is not None
+        wants_words = hearing.manner.eagerness is not None or self._turns.resume_s > 0
+        self._listens_early = self._listens_early or wants_words
         self._attention.adopt(hearing.manner)
         self._detector.silence_samples = self._attention.silence_samples
 
@@ -197,6 +202,24 @@ class AudioPipeline:
             self._silero.reset()
             self._buffer.use(self._next_form)
 
+    def hold(self) -> None:
+        """What sounds now holds up a reply: find out whether it is meant for us, and say so.
+
+        Called while `SpeechStarted` is taken in, or not at all. Decided at the latest when the
+        time for it is over, even if no more audio comes.
+        """
+        own = self._turns
+        self._attention.hold(self._onset)
+        self._detector.silence_samples = self._attention.silence_samples
+        self._hold_until = trio.current_time() + own.backchannel_ms / 1000 + own.resume_s
+        self._wake.set()
+
+    def release(self) -> None:
+        """It has been decided; what still sounds is speech like any other."""
+        self._attention.release()
+        self._detector.silence_samples = self._attention.silence_samples
+        self._hold_until = inf
+
     def _open(self, listening: Listening) -> None:
         self._opened.append(listening)
         self._wake.set()
@@ -216,7 +239,10 @@ class AudioPipeline:
                 if self._detection is not None and self._analyse():
                     await trio.lowlevel.checkpoint()
                     continue
-                await self._wake.wait()
+                with trio.CancelScope(deadline=self._hold_until):
+                    await self._wake.wait()
+                if trio.current_time() >= self._hold_until:
+                    self._dismiss()
                 self._wake = trio.Event()
 
     def _analyse(self) -> bool:
@@ -261,10 +287,12 @@ class AudioPipeline:
         if self._listening is None or not self._detector.speaking:
             return
         now = self._detector.position
-        if self._attention.follow(self._detector.silent_since, now) is Move.ASK and (
-            self._listening.ask(partial(self._told, self._listening, now))
-        ):
-            self._attention.asked(now)
+        move = self._attention.follow(self._detector.silent_since, now)
+        if move is Move.ASK:
+            if self._listening.ask(partial(self._told, self._listening, now)):
+                self._attention.asked(now)
+        elif move is not Move.NOTHING:
+            self._decide(move)
         self._detector.silence_samples = self._attention.silence_samples
 
     def _told(self, listening: Listening, asked: int, heard: Partial | None) -> None:
@@ -272,9 +300,28 @@ class AudioPipeline:
         if listening is not self._listening:
             return
         text, sentence = (None, None) if heard is None else (heard.text, heard.sentence)
-        self._attention.answered(asked, text, sentence)
+        move = self._attention.answered(asked, text, sentence)
+        if move is not Move.NOTHING:
+            self._decide(move, text or "", at_pause=self._attention.at_pause(asked))
         self._detector.silence_samples = self._attention.silence_samples
         self._wake.set()
+
+    def _decide(self, move: Move, text: str = "", *, at_pause: bool = False) -> None:
+        """A held sound is an interruption, or it is not."""
+        if move is Move.INTERRUPT:
+            self._apply(inp.SpeechConfirmed(text))
+        # Words that are not taken for an interruption are nothing once nobody speaks any more.
+        if self._attention.held and (move is Move.GO_ON or at_pause):
+            self._dismiss()
+
+    def _dismiss(self) -> None:
+        """Forget the sound that held up a reply, and let that go on."""
+        if self._listening is not None:
+            self._listening.scope.cancel(reason="it was no interruption")
+            self._listening = None
+        self._detector.reset()
+        self._buffer.trim(self._padding_ms)
+        self._apply(inp.SpeechDismissed())
 
     def _start_speech(self, started: Started, last_chunk: NDArray[np.int16]) -> None:
         assert self._detection is not None
@@ -283,6 +330,7 @@ class AudioPipeline:
         self._buffer.keep_last(wanted)
         start = self._detector.position - self._buffer.heard_samples
         self._attention.begin()
+        self._onset = started.sample
         if self._listens_early:
             self._listening = Listening()
             self._listening.add(self._buffer.as_speech(last_chunk))
@@ -292,6 +340,9 @@ class AudioPipeline:
 
     def _stop_speech(self, sample: int) -> None:
         """Silence, or the bound, ended the turn, and not the client."""
+        if self._attention.held:
+            self._dismiss()
+            return
         self._stopped_ms = sample // SAMPLES_PER_MS
         self._turn_is_over = True
         self._apply(inp.SpeechStopped(self._stopped_ms))
@@ -299,8 +350,8 @@ class AudioPipeline:
 
     def _trim_to_padding(self) -> None:
         assert self._detection is not None
-        # Two chunks above the threshold make speech: by then the padding is that much older.
-        self._buffer.trim(self._padding_ms + 2 * CHUNK / SAMPLES_PER_MS)
+        # By the time that speech is noticed the padding is older by what it takes.
+        self._buffer.trim(self._padding_ms + self._detector.onset_chunks * CHUNK / SAMPLES_PER_MS)
 
     def _end_early(self) -> None:
         """Spare the wait for a whole chunk when the silence window ends inside one."""

@@ -42,6 +42,10 @@ CHUNK_MS = 100
 """The longest audio delta."""
 
 
+ROUNDING_MS = 1e-3
+"""Less is not waited for: a sleep ends within the clock's precision of its time."""
+
+
 class Speaker(msgspec.Struct, frozen=True):
     """The engines and settings that a reply uses."""
 
@@ -96,6 +100,14 @@ class Reply:
                 own=tuple(dict(message) for message in self._end.own),
             )
         )
+
+    def pause(self) -> None:
+        """Send no audio until `resume`; text and speech go on to be made, within their bounds."""
+        self._pacer.pause()
+
+    def resume(self) -> None:
+        """Go on where it was paused."""
+        self._pacer.resume()
 
     # -- text ------------------------------------------------------------------------------
 
@@ -254,6 +266,7 @@ class Pacer:
         self._finished = False
         self._changed = trio.Event()
         self._drained = trio.Event()
+        self._resumed: trio.Event | None = None
         self._started_at: float | None = None
         self._sent_ms = 0.0
 
@@ -283,28 +296,50 @@ class Pacer:
     def __aiter__(self) -> Pacer:
         return self
 
+    def pause(self) -> None:
+        """Send nothing more, from this moment on; what is with the client is played out."""
+        if self._resumed is None:
+            self._resumed = trio.Event()
+
+    def resume(self) -> None:
+        """Go on with the next sample that was not sent."""
+        if self._resumed is not None:
+            self._resumed.set()
+            self._resumed = None
+
     async def __anext__(self) -> tuple[int, bytes]:
-        while not self._chunks:
-            if self._finished:
-                raise StopAsyncIteration
-            self._changed = trio.Event()
-            await self._changed.wait()
-        span, audio = self._chunks[0]
-        await self._keep_pace(self._form.duration_ms(len(audio)))
-        self._chunks.popleft()
+        while True:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            if self._resumed is not None:
+                await self._resumed.wait()
+            elif not self._chunks:
+                if self._finished:
+                    raise StopAsyncIteration
+                self._changed = trio.Event()
+                await self._changed.wait()
+            elif (early_s := self._early_s()) > 0:
+                await trio.sleep(early_s)
+            else:
+                return self._take()
+
+    def _take(self) -> tuple[int, bytes]:
+        span, audio = self._chunks.popleft()
+        self._sent_ms += self._form.duration_ms(len(audio))
         self._buffered_bytes -= len(audio)
         self._drained.set()
         return span, audio
 
-    async def _keep_pace(self, chunk_ms: float) -> None:
+    def _early_s(self) -> float:
+        """How much too early it is for the next chunk."""
         now = trio.current_time()
         if self._started_at is None:
             self._started_at = now
         ahead_ms = self._sent_ms - (now - self._started_at) * 1000
         if ahead_ms < 0:
-            # The engines fell behind and the client fell silent: it plays on from here.
+            # The engines fell behind, or it was paused, and the client fell silent: it plays on
+            # from here.
             self._started_at += -ahead_ms / 1000
             ahead_ms = 0.0
-        if ahead_ms + chunk_ms > self._lead_ms:
-            await trio.sleep((ahead_ms + chunk_ms - self._lead_ms) / 1000)
-        self._sent_ms += chunk_ms
+        chunk_ms = self._form.duration_ms(len(self._chunks[0][1]))
+        early_ms = ahead_ms + chunk_ms - self._lead_ms
+        return early_ms / 1000 if early_ms > ROUNDING_MS else 0.0

@@ -25,7 +25,9 @@ from voiced.conversation.effects import (
     DropAudio,
     Effect,
     Emit,
+    EndHold,
     Generate,
+    HoldReply,
     StoreItem,
     TellLimits,
 )
@@ -91,6 +93,7 @@ class Session:
         self._context = ToolContext(session_id=self.id, language=parts.settings.stt.language)
         self._send_work, self._work = trio.open_memory_channel[Generate](REPLIES_WAITING)
         self._scopes: dict[str, trio.CancelScope] = {}
+        self._replies: dict[str, Reply] = {}
         self._inputs: list[inp.Input] = []
         self._stepping = False
         self._ended = False
@@ -110,6 +113,7 @@ class Session:
             seed=seed,
             history_items=parts.settings.session.history_items,
             detections=own_detections(parts.settings),
+            holds=parts.settings.turn_detection.resume_s > 0,
         )
         self._perform_all(effects)
 
@@ -221,6 +225,14 @@ class Session:
                 scope = self._scopes.pop(effect.response_id, None)
                 if scope is not None:
                     scope.cancel(reason=effect.reason)
+            case HoldReply():
+                self._replies[effect.response_id].pause()
+                self.pipeline.hold()
+            case EndHold():
+                reply = self._replies.get(effect.response_id)
+                if reply is not None:
+                    reply.resume()
+                self.pipeline.release()
             case ClaimAudio():
                 self._turn_began = trio.current_time()
                 self.pipeline.claim(effect.item_id, transcribe=effect.transcribe)
@@ -287,6 +299,7 @@ class Session:
         reply = Reply(generate, self._parts.speaker, self._context, self.apply, self._turn_began)
         if self._stt_ms is not None:
             reply.timing_ms["stt"] = round(self._stt_ms, 2)
+        self._replies[response_id] = reply
         with scope:
             try:
                 await reply.run()
@@ -298,6 +311,7 @@ class Session:
                 log.exception("response failed by a fault of ours", response=response_id)
                 self._fail_reply(response_id, "internal_error", "The server made a mistake.")
         self._scopes.pop(response_id, None)
+        self._replies.pop(response_id, None)
         log.info(
             "finished response",
             response=response_id,

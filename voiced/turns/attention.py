@@ -115,10 +115,10 @@ class Attention:
         """Whether to ask: once as the silence begins, so that the answer is there in time, and
         once when it is short no more, since a recogniser knows more of a word that is over."""
         return self._asked is None or (
-            not self._late(self._asked) and now - since >= self._manner.pause_ms * SAMPLES_PER_MS
+            not self.at_pause(self._asked) and now - since >= self._manner.pause_ms * SAMPLES_PER_MS
         )
 
-    def _late(self, asked: int) -> bool:
+    def at_pause(self, asked: int) -> bool:
         """Whether a question of that moment came after the short silence that runs now."""
         pause = self._manner.pause_ms * SAMPLES_PER_MS
         return self._since is not None and asked - self._since >= pause
@@ -141,8 +141,8 @@ class Attention:
     def _answered_held(self, asked: int, text: str | None) -> Move:
         if text is None:
             # Only a recogniser that tells what it hears can tell a cough from a word.
-            return Move.INTERRUPT if self._late(asked) else Move.NOTHING
+            return Move.INTERRUPT if self.at_pause(asked) else Move.NOTHING
         spoken = any(character.isalnum() for character in text)
         if spoken and not is_backchannel(text, self._manner.language):
             return Move.INTERRUPT
-        return Move.GO_ON if self._late(asked) else Move.NOTHING
+        return Move.GO_ON if self.at_pause(asked) else Move.NOTHING

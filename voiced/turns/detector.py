@@ -7,7 +7,7 @@ agrees that nobody speaks; by at most `BACKDATE_MS`, so that a quiet last conson
 
 from __future__ import annotations
 
-from math import sqrt
+from math import ceil, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +23,7 @@ FRAME = 128
 """Samples of one level frame: 8 ms."""
 
 ONSET_CHUNKS = 2
-"""Chunks above the threshold that make speech: a single click is one."""
+"""Chunks above the threshold that make speech, at least: a single click is one."""
 
 RELEASE = 0.15
 """How far below the threshold the probability must fall to end speech (Silero's own rule) ..."""
@@ -64,11 +64,16 @@ class TurnDetector:
         self.acoustic_end = acoustic_end
         self.position = 0
         self.speaking = False
+        self.onset_chunks = ONSET_CHUNKS
         self._onset = 0
         self._end: int | None = None
         self._sounding_until = 0
         self._floor: float | None = None
         self._peak = 0.0
+
+    def require(self, milliseconds: float) -> None:
+        """Speech must last that long to be noticed; never less than `ONSET_CHUNKS`."""
+        self.onset_chunks = max(ONSET_CHUNKS, ceil(milliseconds * SAMPLES_PER_MS / CHUNK))
 
     @property
     def silent_since(self) -> int | None:
@@ -112,16 +117,20 @@ class TurnDetector:
         self.position += samples
 
     def _await_onset(self, begin: int, probability: float) -> Started | None:
-        if probability < self.threshold:
+        # Once there is speech, it may waver a little while it must last longer.
+        sure = self.threshold
+        if self._onset >= ONSET_CHUNKS:
+            sure = max(self.threshold - RELEASE, SILENCE)
+        if probability < sure:
             self._onset = 0
             return None
         self._onset += 1
-        if self._onset < ONSET_CHUNKS:
+        if self._onset < self.onset_chunks:
             return None
         self.speaking = True
         self._end = None
         self._onset = 0
-        return Started(begin - (ONSET_CHUNKS - 1) * CHUNK)
+        return Started(begin - (self.onset_chunks - 1) * CHUNK)
 
     def _stop_if_due(self, now: int) -> Stopped | None:
         if self._end is None or now - self._end < self.silence_samples:
