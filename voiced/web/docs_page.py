@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +81,8 @@ def operation_of(method: str, path: str, operation: Mapping[str, Any]) -> Iterat
 
 def body_words(media: str, body: Mapping[str, Any]) -> str:
     """A body in few words, with a link to its schema."""
-    schema = body.get("x-event-schema", body.get("schema", {}))
-    target = str(schema.get("$ref", "")).removeprefix(REFERENCE)
+    found = re.search(f'"{REFERENCE}([^"]*)"', json.dumps(body))
+    target = found[1] if found else ""
     words = f"<code>{escape(media)}</code>"
     return f'{words} <a href="#{escape(target)}">{escape(target)}</a>' if target else words
 

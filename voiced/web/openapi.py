@@ -38,10 +38,20 @@ class Binary(Struct, frozen=True):
     """Marks a body of bytes that no schema describes, such as audio."""
 
 
+class OneOf(Struct, frozen=True):
+    """Marks a body of one of several types that msgspec cannot tell apart by a tag."""
+
+    kinds: tuple[Any, ...]
+
+
 class EventStream(Struct, frozen=True):
-    """Marks a body of server-sent events; `event` is the type of the JSON in their `data:`."""
+    """Marks a body of server-sent events.
+
+    `event` is the type of the JSON in their `data:`, `done` a word that ends the stream.
+    """
 
     event: Any
+    done: str | None = None
 
 
 class Answer(Struct, frozen=True):
@@ -180,6 +190,8 @@ def bodies(documentation: Documentation) -> Iterator[Any]:
         for kind in content.values():
             if isinstance(kind, EventStream):
                 yield kind.event
+            elif isinstance(kind, OneOf):
+                yield from kind.kinds
             elif kind is not Binary:
                 yield kind
 
@@ -230,11 +242,19 @@ def operation(
 
 
 def media_type(kind: Any, schema_of: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - a type
-    """One media type object. OpenAPI 3.1 has no schema for single events: ours is an extension."""
+    """One media type object. The schema of a stream is that of each event, as OpenAPI 3.2 has it;
+    the last one of a stream that breaks off is an error."""
     if kind is Binary:
         return {}
     if isinstance(kind, EventStream):
-        return {"schema": {"type": "string"}, "x-event-schema": schema_of[repr(kind.event)]}
+        either = {"anyOf": [schema_of[repr(kind.event)], schema_of[repr(ApiError)]]}
+        data: dict[str, Any] = {"type": "string", "contentMediaType": JSON, "contentSchema": either}
+        if kind.done is not None:
+            data = {"anyOf": [{"const": kind.done}, data]}
+        event = {"type": "object", "properties": {"data": data}, "required": ["data"]}
+        return {"schema": event}
+    if isinstance(kind, OneOf):
+        return {"schema": {"anyOf": [schema_of[repr(one)] for one in kind.kinds]}}
     return {"schema": schema_of[repr(kind)]}
 
 

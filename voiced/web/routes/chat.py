@@ -37,7 +37,7 @@ def chat_routes(services: Services) -> Blueprint:
         answers={
             200: Answer(
                 "The answer; as server-sent events with `stream`, and `[DONE]` at the end.",
-                {JSON: ChatCompletion, "text/event-stream": EventStream(ChatChunk)},
+                {JSON: ChatCompletion, "text/event-stream": EventStream(ChatChunk, "[DONE]")},
             )
         },
     )

@@ -5,17 +5,23 @@ from __future__ import annotations
 import secrets
 import time
 from math import ceil
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 from quart import Blueprint, Response
 
-from voiced.conversation.config import AnySessionConfig, Rejected
+from voiced.conversation.config import (
+    AnySessionConfig,
+    ConfigT,
+    Rejected,
+    SessionConfig,
+    TranscriptionSessionConfig,
+)
 from voiced.realtime.hub import opening_config
 from voiced.realtime.secrets import Attached, TooManySecrets
 from voiced.web.bodies import answer_json, read_json
-from voiced.web.openapi import documents
+from voiced.web.openapi import OneOf, documents
 from voiced.web.refusal import Refusal, Refused
 
 if TYPE_CHECKING:
@@ -36,12 +42,12 @@ class ClientSecretRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     session: dict[str, Any] | None = None
 
 
-class ClientSecret(Struct, frozen=True, kw_only=True):
+class ClientSecret(Struct, Generic[ConfigT], frozen=True, kw_only=True):
     """A client secret: `value` is the key, `session` what a session opened with it begins with."""
 
     value: Annotated[str, Meta(pattern="^ek_[A-Za-z0-9_]+$")]
     expires_at: int
-    session: AnySessionConfig
+    session: ConfigT
 
 
 def secret_routes(services: Services) -> Blueprint:
@@ -53,7 +59,11 @@ def secret_routes(services: Services) -> Blueprint:
         "Make a client secret",
         tag="realtime",
         request=ClientSecretRequest,
-        answers={200: ClientSecret},
+        answers={
+            200: OneOf(
+                (ClientSecret[SessionConfig], ClientSecret[TranscriptionSessionConfig]),
+            )
+        },
     )
     async def client_secrets() -> Response:
         """A key for a browser, which opens `/v1/realtime` until it expires, and nothing else.
@@ -67,7 +77,7 @@ def secret_routes(services: Services) -> Blueprint:
     return routes
 
 
-def make_secret(services: Services, request: ClientSecretRequest) -> ClientSecret:
+def make_secret(services: Services, request: ClientSecretRequest) -> ClientSecret[AnySessionConfig]:
     """Make a secret for `request`. Raises `Refused`, and then none was made."""
     try:
         session = opening_config(services.settings, secrets.token_hex(8), defaults=request.session)
