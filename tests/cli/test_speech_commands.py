@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 from tests.cli.commands import run_voiced
 from voiced.audio.energy import find_speech
 from voiced.audio.files import encode_wav, read_pcm16, read_wav
-from voiced.cli.listening import find_utterances
 from voiced.cli.say import split_text
-from voiced.settings import TurnDetection
-from voiced.turns.silero import SileroVad
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +55,7 @@ async def test_slower_speech_is_longer(tmp_path: Path) -> None:
         (("say", "a", "--out", "x.wav", "--speed", "9"), 2, b"--speed"),
         (("say", "a", "--out", "/no/such/place/x.wav"), 1, b"/no/such/place/x.wav"),
         (("say", "a"), 2, b"--out"),
+        (("say", "a", "--out", "x.doc"), 2, b".mp3"),
         (("transcribe", "/no/such.wav"), 1, b"/no/such.wav"),
         (("understand",), 2, b"required"),
         (("understand", ""), 2, b"no sentence"),
@@ -103,13 +100,25 @@ async def test_silence_holds_no_speech(tmp_path: Path) -> None:
     assert done.stderr == b"no speech was found\n"
 
 
-def test_spans_lie_inside_the_recording_and_apart() -> None:
-    noise = np.random.default_rng(1).normal(0, 3000, 48_000).astype("<i2").tobytes()
-    spans = find_utterances(noise, SileroVad.load(), TurnDetection(threshold=0.0))
-    assert spans
-    assert spans[0].start_s >= 0
-    assert spans[-1].end_s <= 3.0
-    assert find_utterances(b"", SileroVad.load(), TurnDetection()) == []
+@pytest.mark.parametrize("ending", ["mp3", "opus", "ogg", "aac", "flac", "wav"])
+async def test_said_text_of_any_format_is_transcribed_again(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"speech.{ending}"
+    done = await run_voiced("say", "good morning everybody", "--out", str(path), "--json")
+    assert (done.returncode, done.stderr) == (0, b"")
+    said = json.loads(done.stdout)
+    done = await run_voiced("transcribe", str(path), "--whole", "--json", VOICED_STT__ENGINE="stub")
+    assert (done.returncode, done.stderr) == (0, b"")
+    (heard,) = json.loads(done.stdout)["utterances"]
+    assert heard["end_s"] == pytest.approx(said["audio_seconds"], abs=0.1)
+
+
+async def test_what_is_no_recording_is_said_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    path.write_bytes(b"Dear Sirs, " * 100)
+    done = await run_voiced("transcribe", str(path))
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.count(b"\n") == 1
+    assert str(path).encode() in done.stderr
 
 
 async def test_understood_sentence_shows_intent_and_slots() -> None:

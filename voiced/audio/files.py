@@ -127,7 +127,11 @@ def encode_wav(pcm: bytes, rate_hz: int) -> bytes:
 
 def write_wav(path: Path, pcm: bytes, rate_hz: int) -> None:
     """Write PCM16 mono to `path`, replacing it. Raises `AudioError` where that fails."""
-    data = encode_wav(pcm, rate_hz)
+    write_file(path, encode_wav(pcm, rate_hz))
+
+
+def write_file(path: Path, data: bytes | bytearray) -> None:
+    """Write a whole file, replacing what is there. Raises `AudioError` where that fails."""
     try:
         path.write_bytes(data)
     except OSError as exc:

@@ -1,4 +1,4 @@
-"""`voiced say`: text to a WAV file, by the configured engine, without a daemon."""
+"""`voiced say`: text to a file of speech, by the configured engine, without a daemon."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from voiced.audio.files import write_wav
+from voiced.audio.files import write_file, write_wav
 from voiced.cli.engines import open_engine, quiet_logs
 from voiced.cli.options import add_config_option, add_json_option
 from voiced.cli.progress import show_progress
 from voiced.cli.running import run_trio
 from voiced.engines.clients import EngineTts
-from voiced.errors import EngineFailed, UsageError
+from voiced.errors import UsageError
+from voiced.media.formats import SUFFIXES, Format
+from voiced.media.speaking import RATE_HZ, Speech, speak_to_file
 from voiced.settings_loader import load_settings
 
 if TYPE_CHECKING:
@@ -28,23 +30,21 @@ _PIECE_CHARACTERS: Final = 1_000
 _SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+|\n\s*\n")
 
 
-class Speech(msgspec.Struct, frozen=True):
-    """PCM16 mono."""
-
-    pcm: bytes
-    rate_hz: int
-    voice: str
-
-
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "say",
         help="turn text into speech",
-        description="Speak a text into a WAV file. Needs no running daemon.",
+        description="Speak a text into a file. Needs no running daemon.",
     )
     parser.add_argument("text", metavar="TEXT", help="what to say; - reads standard input")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="WAV file to write")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=f"file to write; its name says the format: {', '.join(SUFFIXES)}",
+    )
     parser.add_argument(
         "--voice", default="", metavar="NAME", help="voice (default: the settings')"
     )
@@ -67,14 +67,14 @@ def run(args: argparse.Namespace) -> int:
     pieces = split_text(text)
     if not pieces:
         raise UsageError("there is no text to say")
-    speech = run_trio(_speak, settings, pieces, args.voice or settings.tts.voice, speed)
-    write_wav(args.out, speech.pcm, speech.rate_hz)
-    seconds = len(speech.pcm) / 2 / speech.rate_hz
+    file_format = choose_format(args.out)
+    speech = Speech(pieces=tuple(pieces), voice=args.voice or settings.tts.voice, speed=speed)
+    seconds = run_trio(_speak, settings, speech, file_format, args.out)
     if args.json:
         report = {
             "out": str(args.out),
             "audio_seconds": round(seconds, 3),
-            "sample_rate": speech.rate_hz,
+            "sample_rate": RATE_HZ,
             "engine": settings.tts.engine,
             "voice": speech.voice,
         }
@@ -103,20 +103,32 @@ def split_text(text: str, most: int = _PIECE_CHARACTERS) -> list[str]:
     return pieces
 
 
-async def _speak(settings: Settings, pieces: list[str], voice: str, speed: float) -> Speech:
-    pcm = bytearray()
-    rate_hz = 0
+def choose_format(path: Path) -> Format:
+    """The format that the file's name asks for. Raises `UsageError` for none that is known."""
+    chosen = SUFFIXES.get(path.suffix.lower())
+    if chosen is None:
+        raise UsageError(f"--out must end in {', '.join(SUFFIXES)}")
+    return chosen
+
+
+async def _speak(settings: Settings, speech: Speech, file_format: Format, path: Path) -> float:
+    """Write the file; returns its seconds. Here, unlike on the network, a WAV knows its length."""
+    data = bytearray()
+
+    async def put(part: bytes) -> None:
+        data.extend(part)
+
     async with open_engine(settings, "tts") as host:
-        tts = EngineTts(host)
-        with show_progress("speaking", len(pieces)) as advance:
-            for done, piece in enumerate(pieces, 1):
-                async with tts.speak(piece, voice=voice, speed=speed) as chunks:
-                    async for chunk in chunks:
-                        if rate_hz not in (0, chunk.sample_rate):
-                            raise EngineFailed("the engine changed its sample rate")
-                        rate_hz = chunk.sample_rate
-                        pcm += chunk.pcm
-                advance(done)
-    if not pcm:
-        raise EngineFailed(f"{settings.tts.engine} made no sound of this text")
-    return Speech(bytes(pcm), rate_hz, voice)
+        with show_progress("speaking", 1.0) as advance:
+            seconds = await speak_to_file(
+                speech,
+                EngineTts(host),
+                "pcm" if file_format == "wav" else file_format,
+                put,
+                lambda done, total: advance(done / total),
+            )
+    if file_format == "wav":
+        write_wav(path, bytes(data), RATE_HZ)
+    else:
+        write_file(path, data)
+    return seconds

@@ -25,10 +25,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "transcribe",
         help="turn speech into text",
-        description="Transcribe a WAV file of any rate and channels. Needs no running daemon."
+        description="Transcribe any file with sound in it. Needs no running daemon."
         " The recording is cut into utterances where the speaker pauses.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="WAV file")
+    parser.add_argument("file", type=Path, metavar="FILE", help="sound, or video with sound")
     parser.add_argument("--whole", action="store_true", help="take the file as one utterance")
     add_config_option(parser)
     add_json_option(parser)

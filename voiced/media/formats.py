@@ -17,3 +17,14 @@ MEDIA_TYPES: Final[dict[str, str]] = {
     "wav": "audio/wav",
     "pcm": "audio/pcm",
 }
+
+SUFFIXES: Final[dict[str, Format]] = {
+    ".mp3": "mp3",
+    ".opus": "opus",
+    ".ogg": "opus",
+    ".aac": "aac",
+    ".flac": "flac",
+    ".wav": "wav",
+    ".pcm": "pcm",
+}
+"""How the names of such files end."""

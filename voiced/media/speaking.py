@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from voiced.media.coders import Coder
 
     Put = Callable[[bytes], Awaitable[None]]
+    Advance = Callable[[int, int], None]
 
 RATE_HZ: Final = WIRE_HZ
 """Of all speech here; `pcm` says nothing of itself, and clients of OpenAI expect this one."""
@@ -31,22 +32,32 @@ PORTION_BYTES: Final = bytes_for_ms(200, RATE_HZ)
 
 
 class Speech(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be said, and how. `voice` is the engine's own name of it, "" its default."""
+    """What is to be said, piece by piece, and how.
 
-    text: str
+    A piece is a request to the engine: clauses begin to sound soonest, longer ones sound best.
+    `voice` is the engine's own name of it, "" its default.
+    """
+
+    pieces: tuple[str, ...]
     voice: str = ""
     speed: float = 1.0
     priority: Priority = Priority.CONVERSATION
 
 
-def split_clauses(text: str) -> list[str]:
+def split_clauses(text: str) -> tuple[str, ...]:
     """`text` in clauses that have something to say, in order."""
     splitter = ClauseSplitter()
     clauses = [*splitter.feed(text), *splitter.flush()]
-    return [clause.strip() for clause in clauses if any(map(str.isalnum, clause))]
+    return tuple(clause.strip() for clause in clauses if any(map(str.isalnum, clause)))
 
 
-async def speak_to_file(speech: Speech, tts: Tts, file_format: str, put: Put) -> float:
+def _nobody(done: int, total: int) -> None:
+    """Nobody looks at the progress."""
+
+
+async def speak_to_file(
+    speech: Speech, tts: Tts, file_format: str, put: Put, advance: Advance = _nobody
+) -> float:
     """Speak, and `put` the file in portions as soon as there are any; returns its seconds.
 
     `file_format` is one of `voiced.media.formats.Format`. Nothing is put before the engine
@@ -54,7 +65,7 @@ async def speak_to_file(speech: Speech, tts: Tts, file_format: str, put: Put) ->
     `MediaError`; cancelling ends the engine's work and the encoder at once.
     """
     if file_format not in ENCODED:
-        return await _speak_plain(speech, tts, file_format, put)
+        return await _speak_plain(speech, tts, file_format, put, advance)
     seconds = 0.0
     failure: VoicedError | None = None
     try:
@@ -67,7 +78,7 @@ async def speak_to_file(speech: Speech, tts: Tts, file_format: str, put: Put) ->
                 begun.set()
                 await encoder.send(wire.Pcm(pcm))
 
-            seconds = await speak(speech, tts, encode)
+            seconds = await speak(speech, tts, encode, advance)
             await encoder.send(wire.End())
     except* VoicedError as group:
         failure = leaves(group)[0]
@@ -76,7 +87,9 @@ async def speak_to_file(speech: Speech, tts: Tts, file_format: str, put: Put) ->
     return seconds
 
 
-async def _speak_plain(speech: Speech, tts: Tts, file_format: str, put: Put) -> float:
+async def _speak_plain(
+    speech: Speech, tts: Tts, file_format: str, put: Put, advance: Advance
+) -> float:
     head = wav_head(RATE_HZ) if file_format == "wav" else b""
 
     async def pass_on(pcm: bytes) -> None:
@@ -84,7 +97,7 @@ async def _speak_plain(speech: Speech, tts: Tts, file_format: str, put: Put) -> 
         await put(head + pcm)
         head = b""
 
-    return await speak(speech, tts, pass_on)
+    return await speak(speech, tts, pass_on, advance)
 
 
 async def _pass_on(encoder: Coder, begun: trio.Event, put: Put) -> None:
@@ -94,11 +107,13 @@ async def _pass_on(encoder: Coder, begun: trio.Event, put: Put) -> None:
         await put(message.data)
 
 
-async def speak(speech: Speech, tts: Tts, put: Put) -> float:
-    """Speak clause by clause; `put` PCM16 mono at `RATE_HZ`. Returns its seconds.
+async def speak(speech: Speech, tts: Tts, put: Put, advance: Advance = _nobody) -> float:
+    """Speak piece by piece; `put` PCM16 mono at `RATE_HZ`. Returns its seconds.
 
-    The next clause is spoken once the one before was put: a slow listener holds up the engine
-    for nobody else, and at most one clause of sound waits. Raises `EngineError` and `SpeechError`.
+    `advance` is told how many pieces are done, and how many there are.
+
+    The next piece is spoken once the one before was put: a slow listener holds up the engine
+    for nobody else, and at most one piece of sound waits. Raises `EngineError` and `SpeechError`.
     """
     sent = 0
     resampler: StreamResampler | None = None
@@ -110,9 +125,9 @@ async def speak(speech: Speech, tts: Tts, put: Put) -> float:
             await put(portion)
             sent += len(portion)
 
-    for clause in split_clauses(speech.text):
+    for done, piece in enumerate(speech.pieces, 1):
         async with tts.speak(
-            clause, voice=speech.voice, speed=speech.speed, priority=speech.priority
+            piece, voice=speech.voice, speed=speech.speed, priority=speech.priority
         ) as chunks:
             async for chunk in chunks:
                 if resampler is None or resampler.from_hz != chunk.sample_rate:
@@ -120,6 +135,7 @@ async def speak(speech: Speech, tts: Tts, put: Put) -> float:
                         await put_portions(resampler.flush())
                     resampler = StreamResampler(chunk.sample_rate, RATE_HZ)
                 await put_portions(resampler.resample(chunk.pcm))
+        advance(done, len(speech.pieces))
     if resampler is not None:
         await put_portions(resampler.flush())
     if not sent:

@@ -100,12 +100,13 @@ def speech_routes(services: Services) -> Blueprint:
         for one of the engine's; the model that is named does not matter.
         """
         asked = await read_json(SpeechRequest)
-        if not split_clauses(asked.input):
+        clauses = split_clauses(asked.input)
+        if not clauses:
             raise SpeechError("There is nothing in 'input' that could be said.")
         name = asked.voice.id if isinstance(asked.voice, VoiceId) else asked.voice
 
         async def produce(put: Put) -> None:
-            speech = Speech(text=asked.input, voice=voices.resolve(name), speed=asked.speed)
+            speech = Speech(pieces=clauses, voice=voices.resolve(name), speed=asked.speed)
 
             async def put_event(data: bytes) -> None:
                 await put(encode_event(AudioDelta(base64.b64encode(data).decode())))
