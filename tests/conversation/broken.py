@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec import structs
@@ -13,11 +13,11 @@ from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
 from voiced.conversation.effects import Generate, StoreItem
 from voiced.conversation.snapshot import plan_response
-from voiced.conversation.state import Draft, Held, State
+from voiced.conversation.state import ActiveResponse, Draft, Held, State
+from voiced.conversation.tool_rounds import Round
 
 if TYPE_CHECKING:
     from voiced.conversation.items import Entry
-    from voiced.conversation.state import ActiveResponse
 
 
 def two_at_once(patch: pytest.MonkeyPatch) -> None:
@@ -118,6 +118,39 @@ def truncation_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(context, "heard_text", broken)
 
 
+def call_left_open(patch: pytest.MonkeyPatch) -> None:
+    emit = Draft.emit
+
+    def broken(draft: Draft, event: ev.ServerEvent) -> None:
+        if not isinstance(event, ev.CallArgumentsDone):
+            emit(draft, event)
+
+    patch.setattr(Draft, "emit", broken)
+
+
+def every_output_the_first(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ActiveResponse, "index_of", lambda _response, _item_id: 0)
+
+
+def arguments_cut(patch: pytest.MonkeyPatch) -> None:
+    emit = Draft.emit
+
+    def broken(draft: Draft, event: ev.ServerEvent) -> None:
+        if isinstance(event, ev.CallArgumentsDelta):
+            event = structs.replace(event, delta=event.delta[:-1])
+        emit(draft, event)
+
+    patch.setattr(Draft, "emit", broken)
+
+
+def outputs_forgotten(patch: pytest.MonkeyPatch) -> None:
+    def broken(one: Round) -> list[dict[str, Any]]:
+        return [message for message in sound(one) if message["role"] != "tool"]
+
+    sound = Round.messages
+    patch.setattr(Round, "messages", broken)
+
+
 Break = Callable[[pytest.MonkeyPatch], None]
 
 BREAKS: list[tuple[int, Break]] = [
@@ -125,8 +158,11 @@ BREAKS: list[tuple[int, Break]] = [
     (2, abandoned_at_the_end),
     (2, done_twice),
     (3, part_left_open),
+    (3, call_left_open),
+    (3, every_output_the_first),
     (4, audio_after_the_end),
     (5, last_letter_lost),
+    (5, arguments_cut),
     (6, deaf_to_interruption),
     (6, held_with_nothing_to_go_on_with),
     (6, noise_told),
@@ -134,4 +170,5 @@ BREAKS: list[tuple[int, Break]] = [
     (8, speech_not_stored),
     (9, always_at_the_front),
     (10, truncation_ignored),
+    (10, outputs_forgotten),
 ]

@@ -6,14 +6,25 @@ that it shares no code with what it judges. Words are told apart by being unique
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
+
+import msgspec
 
 from voiced.conversation import effects as fx
 from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
-from voiced.conversation.items import AudioFormat, Message, PcmaFormat, PcmFormat, PcmuFormat
+from voiced.conversation.items import (
+    AudioFormat,
+    FunctionCall,
+    FunctionCallOutput,
+    Item,
+    Message,
+    PcmaFormat,
+    PcmFormat,
+    PcmuFormat,
+)
 
 FORMATS: dict[str, AudioFormat] = {
     "audio/pcm": PcmFormat(),
@@ -36,7 +47,12 @@ class SeenClause:
 
 @dataclass
 class SeenItem:
-    """An item as a client has it, with the words that were said in it."""
+    """An item as a client has it, with the words that were said in it.
+
+    `role` of an item that is no message is its type; `text` is then the arguments or the output.
+    `open` is what was opened in it and not closed; `own` names what the daemon's own tools were
+    asked in the response that made a call.
+    """
 
     role: str
     status: str
@@ -44,6 +60,11 @@ class SeenItem:
     clauses: list[SeenClause] = field(default_factory=list)
     heard_ms: Fraction | None = None
     transcribing: bool = False
+    open: list[str] = field(default_factory=list)
+    name: str = ""
+    call_id: str = ""
+    text: str = ""
+    own: list[str] = field(default_factory=list)
 
     def known_words(self) -> list[str]:
         """The words that reached the other side: those whose time was played to the end."""
@@ -75,13 +96,29 @@ class SeenResponse:
     created: Any
     session: dict[str, Any]
     overrides: dict[str, Any]
-    context: list[SeenItem | str] | None = None
-    item_id: str | None = None
-    item: SeenItem | None = None
-    text: str = ""
-    open: list[str] = field(default_factory=list)
+    context: list[SeenItem] | None = None
+    outputs: dict[str, SeenItem] = field(default_factory=dict)
     aborted: bool = False
     done: bool = False
+
+    @property
+    def item(self) -> SeenItem | None:
+        """The message that it puts out."""
+        return next((item for item in self.outputs.values() if item.role == "assistant"), None)
+
+    @property
+    def item_id(self) -> str | None:
+        """The id of that message."""
+        return next((key for key, item in self.outputs.items() if item is self.item), None)
+
+    @property
+    def calls(self) -> list[SeenItem]:
+        """The calls that it puts out."""
+        return [item for item in self.outputs.values() if item.role == "function_call"]
+
+    def wants(self, name: str, otherwise: Any) -> Any:  # noqa: ANN401 - any field of a response
+        """A field as the client overrides it, or as the session has it."""
+        return self.overrides.get(name, self.session.get(name, otherwise))
 
 
 class Observer:
@@ -97,6 +134,7 @@ class Observer:
         self.unstored: set[str] = set()
         self.interrupted: set[str] = set()
         self.held: tuple[str, int] | None = None
+        self.call_ids: set[str] = set()
         self.closed = False
         self.last_input: inp.Input | None = None
         self.last_event: Any = None
@@ -112,8 +150,18 @@ class Observer:
             self.hear_user(event.item_id, event.text.split())
         elif isinstance(event, inp.TranscriptFailed):
             self.hear_user(event.item_id, [])
-        for effect in effects:
+        if isinstance(event, inp.ReplyEnded) and event.own:
+            response = self.responses.get(event.response_id)
+            if response is not None and not response.done and response.calls:
+                response.calls[0].own = [str(message["tool_call_id"]) for message in event.own[1:]]
+        for number, effect in enumerate(effects):
             match effect:
+                case fx.TellLimits():
+                    before = effects[number - 1]
+                    if not (
+                        isinstance(before, fx.Emit) and isinstance(before.event, ev.ResponseDone)
+                    ):
+                        self.broken.append((4, "limits told without a response that is done"))
                 case fx.Emit():
                     self.see(effect.event)
                     self.last_event = effect.event
@@ -208,7 +256,9 @@ class Observer:
         overrides = sent.overrides if isinstance(sent, inp.CreateResponse) else {}
         response = SeenResponse(created, self.session, overrides)
         if "input" in overrides:
-            response.context = [self.given(entry) for entry in overrides["input"]]
+            response.context = [
+                self.given(entry, number) for number, entry in enumerate(overrides["input"])
+            ]
         if created.conversation_id is not None:
             if self.active():
                 self.broken.append((1, "a second response in the conversation"))
@@ -218,11 +268,21 @@ class Observer:
                 self.broken.append((6, "answered while the interrupted response goes on"))
         self.responses[created.id] = response
 
-    def given(self, entry: dict[str, Any]) -> SeenItem | str:
+    def given(self, entry: dict[str, Any], number: int) -> SeenItem:
+        """An item of `response.input` as it is now; what is to come of it may come."""
         if entry["type"] == "item_reference":
             item = self.items[entry["id"]]
-            return item if item.transcribing else " ".join(item.known_words())
-        return " ".join(str(part["text"]) for part in entry["content"])
+            if item.transcribing:
+                return item
+            return replace(item, words=item.known_words(), clauses=[], own=list(item.own))
+        if entry["type"] == "message":
+            return SeenItem(
+                "user", "completed", [w for p in entry["content"] for w in p["text"].split()]
+            )
+        call_id = str(entry.get("call_id", f"call_input_{number}"))
+        text = str(entry.get("arguments", entry.get("output")))
+        name = str(entry.get("name", ""))
+        return SeenItem(entry["type"], "completed", call_id=call_id, text=text, name=name)
 
     def see_done(self, done: Any) -> None:  # noqa: ANN401 - a response resource
         response = self.responses.get(done.id)
@@ -230,8 +290,11 @@ class Observer:
             self.broken.append((2, "done without being active"))
             return
         response.done = True
-        if response.open:
-            self.broken.append((3, f"done while open: {response.open}"))
+        still_open = {key: item.open for key, item in response.outputs.items() if item.open}
+        if still_open:
+            self.broken.append((3, f"done while open: {still_open}"))
+        if [item.id for item in done.output] != list(response.outputs):
+            self.broken.append((3, "its output is not what was added, in that order"))
         created = response.created
         for name in ("conversation_id", "output_modalities", "max_output_tokens", "audio"):
             if getattr(done, name) != getattr(created, name):
@@ -255,57 +318,115 @@ class Observer:
             self.broken.append((4, "audio after the response was stopped"))
         match event:
             case ev.OutputItemAdded():
-                response.open.append("output item")
-                response.item_id = event.item.id
-                response.item = SeenItem("assistant", "in_progress")
+                self.see_output(response, event)
+            case ev.OutputItemDone():
+                self.close(response, event, event.item.id, "output item")
             case ev.ContentPartAdded():
-                response.open.append("part")
+                self.output_of(response, event).open.append("part")
             case ev.OutputTextDelta() | ev.AudioTranscriptDelta():
                 self.see_text(response, event)
             case ev.OutputAudioDelta():
-                self.see_audio(response)
+                self.see_audio(response, event)
             case ev.OutputTextDone():
-                self.compare(response, event.text, "output_text.done")
+                self.compare(response, event, event.text)
             case ev.AudioTranscriptDone():
-                self.compare(response, event.transcript, "output_audio_transcript.done")
+                self.compare(response, event, event.transcript)
             case ev.ContentPartDone():
                 text = event.part.text if event.part.type == "text" else event.part.transcript
-                self.compare(response, text, "content_part.done")
-                self.close(response, "part")
-            case ev.OutputItemDone():
-                self.close(response, "output item")
+                self.compare(response, event, text)
+                self.close(response, event, event.item_id, "part")
+            case ev.CallArgumentsDelta():
+                item = self.output_of(response, event)
+                if "arguments" not in item.open:
+                    self.broken.append((3, "arguments outside of a call"))
+                item.text += event.delta
+            case ev.CallArgumentsDone():
+                self.see_arguments(response, event)
         modality = response.created.output_modalities[0]
         if isinstance(event, ev.OutputTextDelta) != (modality == "text") and isinstance(
             event, ev.OutputTextDelta | ev.AudioTranscriptDelta | ev.OutputAudioDelta
         ):
             self.broken.append((7, f"{type(event).__name__} in a response of {modality}"))
 
+    def output_of(self, response: SeenResponse, event: Any) -> SeenItem:  # noqa: ANN401
+        """The output that an event is of; a stray one where there is none."""
+        item = response.outputs.get(event.item_id)
+        if item is None:
+            self.broken.append((3, f"{type(event).__name__} of an item that was not added"))
+            return SeenItem("assistant", "in_progress")
+        self.place(response, event, event.item_id)
+        return item
+
+    def place(self, response: SeenResponse, event: Any, item_id: str) -> None:  # noqa: ANN401
+        if list(response.outputs).index(item_id) != event.output_index:
+            self.broken.append((3, f"{type(event).__name__} at another place than its item"))
+
+    def see_output(self, response: SeenResponse, event: ev.OutputItemAdded) -> None:
+        item = event.item
+        seen = SeenItem("assistant", "in_progress", open=["output item"])
+        if isinstance(item, FunctionCall):
+            seen.role, seen.name, seen.call_id = "function_call", item.name, item.call_id
+            seen.open.append("arguments")
+            if item.arguments or item.status != "in_progress":
+                self.broken.append((5, "a call begins with arguments"))
+            offered = [tool["name"] for tool in response.wants("tools", [])]
+            if item.name not in offered or response.wants("tool_choice", "auto") == "none":
+                self.broken.append((7, "a call of what was not offered"))
+            if response.calls and response.wants("parallel_tool_calls", True) is False:
+                self.broken.append((7, "two calls where one was allowed"))
+            there = [self.items[key] for key in self.order]
+            if ("function_call", item.call_id) in [(one.role, one.call_id) for one in there]:
+                self.broken.append((3, "two calls of one id"))
+            self.call_ids.add(item.call_id)
+        elif response.item is not None:
+            self.broken.append((3, "two messages in one response"))
+        response.outputs[item.id] = seen
+        self.place(response, event, item.id)
+
+    def see_arguments(self, response: SeenResponse, event: ev.CallArgumentsDone) -> None:
+        item = self.output_of(response, event)
+        if event.arguments != item.text:
+            self.broken.append((5, "the arguments are not the sum of the deltas"))
+        if (event.name, event.call_id) != (item.name, item.call_id):
+            self.broken.append((5, "the call ends as another"))
+        if response.item is not None and response.item.open:
+            self.broken.append((3, "a call was closed before the message"))
+        if "arguments" in item.open:
+            item.open.remove("arguments")
+        else:
+            self.broken.append((3, "arguments closed twice"))
+
     def see_text(self, response: SeenResponse, event: Any) -> None:  # noqa: ANN401
-        if "part" not in response.open or response.item is None:
+        item = self.output_of(response, event)
+        if "part" not in item.open:
             self.broken.append((3, "text outside of a part"))
             return
-        response.text += event.delta
+        item.text += event.delta
         if isinstance(event, ev.OutputTextDelta):
-            response.item.words += event.delta.split()
+            item.words += event.delta.split()
         else:
-            response.item.clauses.append(SeenClause(event.delta.split()))
+            item.clauses.append(SeenClause(event.delta.split()))
 
-    def see_audio(self, response: SeenResponse) -> None:
+    def see_audio(self, response: SeenResponse, event: ev.OutputAudioDelta) -> None:
         sent = self.last_input
-        if "part" not in response.open or response.item is None:
+        item = self.output_of(response, event)
+        if "part" not in item.open:
             self.broken.append((3, "audio outside of a part"))
-        elif isinstance(sent, inp.ReplyAudio) and response.item.clauses:
-            clause = response.item.clauses[sent.span]
+        elif isinstance(sent, inp.ReplyAudio) and item.clauses:
+            clause = item.clauses[sent.span]
             clause.sent_ms += Fraction(sent.duration_ms)
             clause.whole_ms = Fraction(sent.clause_ms)
 
-    def compare(self, response: SeenResponse, text: object, where: str) -> None:
-        if text != response.text:
-            self.broken.append((5, f"{where} is not the sum of the deltas"))
+    def compare(self, response: SeenResponse, event: Any, text: object) -> None:  # noqa: ANN401
+        if text != self.output_of(response, event).text:
+            self.broken.append((5, f"{type(event).__name__} is not the sum of the deltas"))
 
-    def close(self, response: SeenResponse, what: str) -> None:
-        if not response.open or response.open.pop() != what:
+    def close(self, response: SeenResponse, event: Any, item_id: str, what: str) -> None:  # noqa: ANN401
+        item = response.outputs.get(item_id)
+        if item is None or not item.open or item.open.pop() != what:
             self.broken.append((3, f"{what} closed out of order"))
+        elif hasattr(event, "output_index"):
+            self.place(response, event, item_id)
 
     # -- items -----------------------------------------------------------------------------
 
@@ -321,16 +442,23 @@ class Observer:
             self.broken.append((9, "an item was added twice"))
         self.order.insert(place, item.id)
         for response in self.responses.values():
-            if response.item_id == item.id and response.item is not None and not response.done:
-                response.open.append("item")
-                self.items[item.id] = response.item
+            seen = response.outputs.get(item.id)
+            if seen is not None and not response.done:
+                seen.open.append("item")
+                self.items[item.id] = seen
                 return
-        content = item.content if isinstance(item, Message) else ()
-        words = [word for part in content for word in getattr(part, "text", "").split()]
+        if isinstance(item, FunctionCall):
+            self.call_ids.add(item.call_id)
+            self.items[item.id] = SeenItem("function_call", item.status, call_id=item.call_id)
+            return
+        if isinstance(item, FunctionCallOutput):
+            self.items[item.id] = SeenItem(
+                "function_call_output", item.status, call_id=item.call_id, text=item.output
+            )
+            return
+        words = [word for part in item.content for word in getattr(part, "text", "").split()]
         spoken = isinstance(self.last_event, ev.BufferCommitted) and self.transcribes()
-        self.items[item.id] = SeenItem(
-            getattr(item, "role", "tool"), item.status, words, transcribing=spoken
-        )
+        self.items[item.id] = SeenItem(item.role, item.status, words, transcribing=spoken)
         if spoken:
             self.unheard[item.id] = self.items[item.id]
 
@@ -348,14 +476,25 @@ class Observer:
         if event.previous_item_id != front:
             self.broken.append((9, "previous_item_id is not the item in front"))
         for response in self.responses.values():
-            if response.item_id == item_id and not response.done:
-                if "item" in response.open:
-                    self.close(response, "item")
-                if response.text and response.item and response.item.heard_ms is None:
-                    assert isinstance(event.item, Message)
-                    part = event.item.content[0]
-                    said = getattr(part, "text", None) or getattr(part, "transcript", None)
-                    self.compare(response, said, "the item")
+            item = response.outputs.get(item_id)
+            if item is None or response.done:
+                continue
+            if "arguments" in item.open or "part" in item.open:
+                self.broken.append((3, "an item was closed before what is in it"))
+            if "item" in item.open:
+                item.open.remove("item")
+            self.compare_whole(item, event.item)
+
+    def compare_whole(self, item: SeenItem, whole: Item) -> None:
+        if isinstance(whole, FunctionCall):
+            said: str | None = whole.arguments
+        elif isinstance(whole, Message) and item.text and item.heard_ms is None:
+            part = whole.content[0]
+            said = getattr(part, "text", None) or getattr(part, "transcript", None)
+        else:
+            return
+        if said != item.text:
+            self.broken.append((5, "the item is not the sum of the deltas"))
 
     # -- the model's context ---------------------------------------------------------------
 
@@ -369,38 +508,97 @@ class Observer:
         self.check_options(response, effect.options)
         if effect.say is not None:
             return
+        self.check_calls(effect.messages)
         shown = [
             word
             for message in effect.messages
             if message["role"] != "system" or message["content"] != effect.options.instructions
-            for word in message["content"].split()
+            for word in self.words_of(message)
         ]
-        if response.context is None:
-            known = [word for key in self.order for word in self.items[key].known_words()]
-        else:
-            known = [
-                word
-                for entry in response.context
-                for word in (entry.split() if isinstance(entry, str) else entry.words)
-            ]
+        context = response.context
+        if context is None:
+            context = [self.items[key] for key in self.order]
+        known = self.known_in(context)
         if shown != known:
-            self.broken.append((10, f"the model is shown {shown}, heard was {known}"))
+            self.broken.append((10, f"the model is shown {shown}, known is {known}"))
+        own = [
+            message["tool_call_id"]
+            for message in effect.messages
+            if message["role"] == "tool" and message["tool_call_id"].startswith("own_")
+        ]
+        outputs = {item.call_id for item in context if item.role == "function_call_output"}
+        expected = [
+            call_id
+            for item in context
+            if item.role == "function_call"
+            and (item.status == "completed" or item.call_id in outputs)
+            for call_id in item.own
+        ]
+        if sorted(own) != sorted(expected):
+            self.broken.append((10, f"of the daemon's own tools {own} are shown, not {expected}"))
+
+    def words_of(self, message: dict[str, Any]) -> list[str]:
+        """The words of a message; the output of a client's function with its call."""
+        if message["role"] != "tool":
+            return (message["content"] or "").split()
+        call_id = message["tool_call_id"]
+        return [] if call_id.startswith("own_") else [f"{call_id}: {message['content']}"]
+
+    def known_in(self, context: list[SeenItem]) -> list[str]:
+        """What the model is to be shown of these items: of each call its newest output, in the
+        place of that, or that it is pending, in the place of the call."""
+        newest = {
+            item.call_id: number
+            for number, item in enumerate(context)
+            if item.role == "function_call_output"
+        }
+        known: list[str] = []
+        for number, item in enumerate(context):
+            if item.role == "function_call":
+                if item.call_id not in newest and item.status == "completed":
+                    known.append(f"{item.call_id}: The result has not arrived yet.")
+            elif item.role == "function_call_output":
+                if newest[item.call_id] == number:
+                    known.append(f"{item.call_id}: {item.text}")
+            else:
+                known += item.known_words()
+        return known
+
+    def check_calls(self, messages: tuple[dict[str, Any], ...]) -> None:
+        """Each call is followed by its output, and each output follows its call."""
+        waiting: list[str] = []
+        for message in messages:
+            if message["role"] == "tool":
+                if message["tool_call_id"] not in waiting:
+                    self.broken.append((10, "the model is shown an output without its call"))
+                else:
+                    waiting.remove(message["tool_call_id"])
+                continue
+            if waiting:
+                self.broken.append((10, "the model is shown a call without its output"))
+            waiting = [call["id"] for call in message.get("tool_calls", ())]
+        if waiting:
+            self.broken.append((10, "the model is shown a call without its output"))
 
     def check_options(self, response: SeenResponse, options: fx.ResponseOptions) -> None:
         session, wanted = response.session, response.overrides
-        tokens = wanted.get("max_output_tokens", session["max_output_tokens"])
+        tokens = response.wants("max_output_tokens", None)
         output = {**session["audio"]["output"], **wanted.get("audio", {}).get("output", {})}
         voice = output["voice"]
-        expected = fx.ResponseOptions(
-            modality=wanted.get("output_modalities", session["output_modalities"])[0],
-            instructions=wanted.get("instructions", session["instructions"]),
-            format=FORMATS[output["format"]["type"]],
-            voice=voice["id"] if isinstance(voice, dict) else voice,
-            speed=session["audio"]["output"]["speed"],
-            max_output_tokens=None if tokens == "inf" else tokens,
-        )
-        if options != expected:
-            self.broken.append((7, f"runs on {options}, was created with {expected}"))
+        expected = {
+            "modality": response.wants("output_modalities", None)[0],
+            "instructions": response.wants("instructions", None),
+            "format": FORMATS[output["format"]["type"]],
+            "voice": voice["id"] if isinstance(voice, dict) else voice,
+            "speed": session["audio"]["output"]["speed"],
+            "max_output_tokens": None if tokens == "inf" else tokens,
+            "tools": response.wants("tools", None),
+            "tool_choice": response.wants("tool_choice", None),
+            "parallel_tool_calls": response.wants("parallel_tool_calls", True),
+        }
+        found = msgspec.json.decode(msgspec.json.encode(options))
+        if found != msgspec.json.decode(msgspec.json.encode(expected)):
+            self.broken.append((7, f"runs on {found}, was created with {expected}"))
 
     # -- at the end of a step, and of the session ------------------------------------------
 

@@ -29,7 +29,7 @@ from voiced.conversation.config import (
 from voiced.conversation.core import begin, step
 from voiced.conversation.detection import ServerVad
 from voiced.conversation.effects import Effect, Emit
-from voiced.conversation.given import NewMessage
+from voiced.conversation.given import NewCall, NewMessage, NewOutput
 from voiced.conversation.items import InputText, OutputText
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ DETECTIONS: list[Any] = [
     {"type": "server_vad", "interrupt_response": True, "create_response": True},
     {"type": "semantic_vad", "eagerness": "low"},
 ]
+TOOLS: list[dict[str, Any]] = [
+    {"type": "function", "name": "open_door", "description": "Opens.", "parameters": {}},
+    {"type": "function", "name": "set_light"},
+]
 UPDATES: list[dict[str, Any]] = [
     {"type": "realtime", "instructions": "Be brief."},
     {"type": "realtime", "instructions": ""},
@@ -63,6 +67,11 @@ UPDATES: list[dict[str, Any]] = [
     {"type": "realtime", "audio": {"output": {"format": {"type": "audio/pcmu"}}}},
     {"type": "realtime", "audio": {"output": {"format": {"type": "audio/pcm", "rate": 24_000}}}},
     {"type": "realtime", "audio": {"input": {"format": {"type": "audio/pcma"}}}},
+    {"type": "realtime", "tools": TOOLS},
+    {"type": "realtime", "tools": TOOLS[:1], "tool_choice": "required"},
+    {"type": "realtime", "tools": [], "tool_choice": "auto"},
+    {"type": "realtime", "parallel_tool_calls": False},
+    {"type": "realtime", "tools": [{"type": "mcp", "server_label": "x"}]},
     {"type": "realtime", "nonsense": 1},
     {"instructions": "without a type"},
 ]
@@ -73,6 +82,8 @@ OVERRIDES: list[dict[str, Any]] = [
     {"max_output_tokens": 5, "metadata": {"topic": "weather"}},
     {"audio": {"output": {"voice": "fr"}}},
     {"audio": {"output": {"voice": {"id": "fr"}, "format": {"type": "audio/pcma"}}}},
+    {"tools": TOOLS, "tool_choice": {"type": "function", "name": "open_door"}},
+    {"tool_choice": "none"},
     {"output_modalities": ["hologram"]},
 ]
 
@@ -134,6 +145,11 @@ class Walk(RuleBasedStateMachine):
         """An item's id: there, gone, promised, or never known."""
         known = [*self.observer.items, *filter(None, [self.state.speech_item]), "item_unknown"]
         return known[-1 - pick % len(known)]
+
+    def a_call(self, pick: int) -> str:
+        """A call's id, most often of one that was made."""
+        known = [*sorted(self.observer.call_ids), "call_unknown"]
+        return known[pick % len(known)]
 
     def a_response(self, pick: int) -> str:
         """A response's id, most often of one that runs."""
@@ -252,6 +268,18 @@ class Walk(RuleBasedStateMachine):
         behind = {"end": None, "root": "root", "behind": self.an_item(pick)}[place]
         self.feed(inp.CreateItem(item=new, previous_item_id=behind, event_id="item_1"))
 
+    @rule(pick=PICK, made=RARELY, again=RARELY)
+    def create_tool_item(self, pick: int, made: bool, again: bool) -> None:
+        """What a client's function answered; now and then a call that was made elsewhere."""
+        new: NewOutput | NewCall = NewOutput(call_id=self.a_call(pick), output=self.say(2))
+        if made:
+            new = NewCall(
+                name="look_up",
+                arguments=f'{{"query": "{self.say(1)}"}}',
+                call_id=self.a_call(pick) if again else None,
+            )
+        self.feed(inp.CreateItem(item=new, event_id="item_2"))
+
     @rule(pick=PICK)
     def delete_item(self, pick: int) -> None:
         self.feed(inp.DeleteItem(item_id=self.an_item(pick)))
@@ -280,6 +308,12 @@ class Walk(RuleBasedStateMachine):
         if shown > 2:
             text = {"type": "input_text", "text": self.say(2)}
             context.append({"type": "message", "role": "user", "content": [text]})
+            made = {"type": "function_call", "name": "look_up", "arguments": "{}"}
+            number = len(context)
+            context.append(made)
+            answer = {"type": "function_call_output", "output": self.say(1)}
+            call_id = self.a_call(pick) if pick % 2 else f"call_input_{number}"
+            context.append({**answer, "call_id": call_id})
         given = {"input": context} if shown else {}
         self.feed(inp.CreateResponse(overrides={**overrides, **given, "conversation": "none"}))
 
@@ -306,6 +340,48 @@ class Walk(RuleBasedStateMachine):
     @rule(pick=PICK, count=COUNT)
     def reply_text(self, pick: int, count: int) -> None:
         self.feed(inp.ReplyText(response_id=self.a_response(pick), text=self.say(count)))
+
+    @precondition(lambda self: self.observer.running())
+    @rule(
+        pick=PICK,
+        name=st.sampled_from(["open_door", "open_door", "set_light", "look_up"]),
+        call_id=st.sampled_from(["call_1", "call_2", "no good", ""]),
+        arguments=st.sampled_from(["{}", '{"door": "front"}', ""]),
+    )
+    def reply_call(self, pick: int, name: str, call_id: str, arguments: str) -> None:
+        self.feed(
+            inp.ReplyCall(
+                response_id=self.a_response(pick), call_id=call_id, name=name, arguments=arguments
+            )
+        )
+
+    @precondition(lambda self: self.observer.active())
+    @rule(pick=PICK, count=st.integers(1, 2), speaks=CHANCE, answered=CHANCE)
+    def a_function_is_called(self, pick: int, count: int, speaks: bool, answered: bool) -> None:
+        """What happens most: a call or two, the end of the response, and what they came to."""
+        response_id = self.observer.active()[0]
+        self.feed(inp.UpdateSession(session={"type": "realtime", "tools": TOOLS}))
+        if speaks:
+            self.feed(inp.ReplyText(response_id=response_id, text=self.say(2)))
+        before = set(self.observer.call_ids)
+        for number in range(count):
+            name = str(TOOLS[(pick + number) % 2]["name"])
+            call = inp.ReplyCall(response_id=response_id, call_id="", name=name, arguments="{}")
+            self.feed(call)
+        own: tuple[dict[str, Any], ...] = ()
+        if pick % 3 == 0:
+            own_id = f"own_{self.words}"
+            function = {"name": "get_time", "arguments": "{}"}
+            asked = {"id": own_id, "type": "function", "function": function}
+            own = (
+                {"role": "assistant", "content": None, "tool_calls": [asked]},
+                {"role": "tool", "tool_call_id": own_id, "content": "noon"},
+            )
+            self.words += 1
+        self.feed(inp.ReplyEnded(response_id=response_id, finish="stop", own=own))
+        for call_id in sorted(self.observer.call_ids - before) if answered else ():
+            new = NewOutput(call_id=call_id, output=self.say(1))
+            self.feed(inp.CreateItem(item=new))
 
     @rule(pick=PICK, span=st.integers(0, 3), duration_ms=DURATIONS_MS, rest_ms=DURATIONS_MS)
     def reply_audio(self, pick: int, span: int, duration_ms: float, rest_ms: float) -> None:

@@ -200,7 +200,10 @@ class Inspection:
         if effect.options != response.options:
             self.report(7, "runs on other options than it was created with", response_id)
         if response.context is None:
-            entries: Iterable[Entry] = map(self.after.live, self.after.entries)
+            # With what the same step forgot behind this: it was shown.
+            states = (self.before, self.after)
+            known = {e.item.id: state.live(e) for state in states for e in state.entries}
+            entries: Iterable[Entry] = known.values()
         else:
             entries = response.context
         if not calls_answered(effect.messages):
