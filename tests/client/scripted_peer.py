@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -128,7 +128,9 @@ async def serve_script(
         if requests is not None:
             requests.append(request)
         peer = Peer(await request.accept())
-        await script(peer)
+        # A client may leave when it likes, also one that gave up before it was greeted.
+        with suppress(ConnectionClosed):
+            await script(peer)
 
     async with trio.open_nursery() as nursery:
         server = await nursery.start(

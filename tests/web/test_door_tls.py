@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+import trio.testing
 from structlog.testing import capture_logs
 from trio_websocket import ConnectionClosed
 
@@ -32,7 +33,8 @@ from tests.web.harness import (
     upgrade,
     websocket,
 )
-from voiced.web.tls import FileCertificate
+from voiced.web.streams import open_listeners
+from voiced.web.tls import FileCertificate, shake_hands
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -332,3 +334,37 @@ async def test_draining_ends_pending_handshakes_and_idle_connections(
 async def test_without_a_certificate_there_is_no_tls_listener() -> None:
     async with running() as (door, _):
         assert door.secure_addresses == ()
+
+
+async def test_closing_amid_a_send_of_another_task_is_no_fault(
+    certificate: FileCertificate, trusted: ssl.SSLContext
+) -> None:
+    """As at shutdown, where two tasks say goodbye to one client."""
+    [listener] = await open_listeners("127.0.0.1", 0, send_timeout_s=CEILING_S)
+    clients: list[trio.SSLStream[trio.SocketStream]] = []
+
+    async def come() -> None:
+        clients.append(await connect_tls(listener.socket.getsockname()[1], trusted))
+
+    with trio.fail_after(CEILING_S):
+        async with listener, trio.open_nursery() as nursery:
+            nursery.start_soon(come)
+            stream = await shake_hands(
+                await listener.accept(),
+                certificate.context,
+                timeout_s=CEILING_S,
+                close_timeout_s=CEILING_S,
+            )
+
+            async def send() -> None:
+                with pytest.raises((trio.ClosedResourceError, trio.BrokenResourceError)):
+                    await stream.send_all(bytes(32 << 20))  # more than the sockets between take
+
+            nursery.start_soon(send)
+            await until(lambda: bool(clients))
+            await trio.testing.wait_all_tasks_blocked(cushion=0.02)
+            with trio.CancelScope() as scope:
+                scope.cancel(reason="the connection ended")
+                await stream.aclose()
+            assert scope.cancelled_caught
+    await trio.aclose_forcefully(clients[0])

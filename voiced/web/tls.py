@@ -196,6 +196,9 @@ class TlsStream(trio.abc.HalfCloseableStream):
         """Say goodbye and close the socket. Idempotent; cancelling closes it at once."""
         try:
             await self.send_eof()
+        except trio.BusyResourceError:
+            # Cancelled while another task still sends, which no goodbye can overtake.
+            await trio.lowlevel.checkpoint()
         finally:
             self._stream.socket.close()
 
