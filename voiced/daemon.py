@@ -223,6 +223,7 @@ async def open_web(
             hub=hub,
             limits=settings.limits,
             idle_s=settings.session.idle_s,
+            ping_s=settings.session.ping_s,
         )
 
     async with open_door(

@@ -90,6 +90,7 @@ class Session(Section, frozen=True):
             "a session without client events for longer is completed and closed with 1001",
         ),
     ] = 1800.0
+    ping_s: Seconds = 20.0
     audio_lead_ms: Positive = 400
     history_items: Positive = 200
 

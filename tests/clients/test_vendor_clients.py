@@ -1,5 +1,5 @@
 """The vendors' own clients, unmodified, as programs of their own against a live daemon with its
-default engines, over plain WebSockets and TLS.
+default engines, over plain WebSockets and TLS: check 49 of the protocol sheet.
 
 Each makes a typed turn, a spoken turn that calls one of its functions, and a barge-in. Speech is
 eSpeak NG's, in the one voice of it that the built-in recogniser understands as it does people:
@@ -126,7 +126,7 @@ def ended(
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_an_unmodified_client_talks(name: str, ended: dict[str, Ended]) -> None:
+def test_check_49_an_unmodified_client_talks(name: str, ended: dict[str, Ended]) -> None:
     if RUNS[name][0] == NODE and (reason := why_no_node()) is not None:
         pytest.skip(reason)
     report = ended[name].report

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PING_S = 20.0
+"""The default of `session.ping_s`, as the real service has it."""
+
 PONG_S = 20.0
 MOST_DEBT_S = 1.0
 """A client that is further ahead of twice real time than this has its audio refused until it is
@@ -44,18 +46,22 @@ class ConnectionLost(Exception):
 class Signs:
     """Signs of life of a client, by `trio.current_time()`, and what their absence asks for."""
 
-    def __init__(self, idle_s: float = inf) -> None:
+    def __init__(self, idle_s: float = inf, ping_s: float = PING_S) -> None:
         self.event = trio.current_time()
         self.idle_s = idle_s
+        self._ping_s = ping_s
         self._pinged = -inf
 
     def due(self, heard_at: float) -> float:
         """When to look again, should nothing come from the client; it was last heard then."""
-        pong = self._pinged + PONG_S if self._pinged > heard_at else heard_at + PING_S
-        return min(pong, self.event + self.idle_s)
+        if self._pinged <= heard_at:
+            ping = heard_at + self._ping_s
+        else:  # the pong may come meanwhile, and the next ping is counted from there
+            ping = min(self._pinged + PONG_S, trio.current_time() + self._ping_s)
+        return min(ping, self.event + self.idle_s)
 
     async def look(self, websocket: DoorSocket, session: Session) -> None:
-        """Ping a client unheard of for 20 s, and give it up after another 20; close a session
+        """Ping a client unheard of for `ping_s`, and give it up after another 20 s; close a session
         to which its client has said nothing for `idle_s`, not even silence.
 
         Whatever comes is a sign of life: a pong may be stuck behind megabytes of audio.
@@ -65,15 +71,22 @@ class Signs:
             self.event = inf
             why = f"no client event for {self.idle_s:g} s"
             session.apply(inp.ShutDown("session_idle", why))
-        elif now >= self.due(websocket.heard_at):
-            if self._pinged > websocket.heard_at:
+        elif self._pinged > websocket.heard_at:
+            if now >= self._pinged + PONG_S:
                 raise ConnectionLost("no pong")
+        elif now >= websocket.heard_at + self._ping_s:
             self._pinged = now
             await websocket.send_ping()
 
 
 async def serve_connection(
-    websocket: DoorSocket, upgrade: Upgrade, *, hub: SessionHub, limits: Limits, idle_s: float
+    websocket: DoorSocket,
+    upgrade: Upgrade,
+    *,
+    hub: SessionHub,
+    limits: Limits,
+    idle_s: float,
+    ping_s: float = PING_S,
 ) -> None:
     """Serve one accepted WebSocket until it is closed by either side.
 
@@ -81,7 +94,7 @@ async def serve_connection(
     after `idle_s` without a client event. Cancelling drops the connection as it is. The caller
     closes the socket.
     """
-    signs = Signs(idle_s)
+    signs = Signs(idle_s, ping_s)
     attached = upgrade.attached.session
     defaults = None if attached is None else msgspec.json.decode(attached)
     model = upgrade.query.get("model")

@@ -7,23 +7,41 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import Event, Ping, TextMessage
 
+from tests.clients.oracles import why_no_node
 from tests.patience import CEILING_S
 from tests.realtime.live import Client, connected, open_socket, open_stream, secure_daemon
 from tests.web.harness import read_all, status_of, upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from tests.conformance.checking import Door
     from tests.realtime.live import Daemon
 
 TOKEN = "s3cret-token"
+CLIENTS = Path(__file__).resolve().parent.parent / "clients"
+GREETED = """
+    import OpenAI from "openai";
+    import { OpenAIRealtimeWS } from "openai/realtime/ws";
+    const [baseURL, apiKey] = process.argv.slice(1);
+    const rt = new OpenAIRealtimeWS({ model: "voiced" }, new OpenAI({ baseURL, apiKey }));
+    rt.on("event", (event) => {
+      console.log(event.type);
+      rt.close();
+    });
+"""
+TEXT: dict[str, Any] = {"output_modalities": ["text"]}
+EMPTY_LINE = b"\r\n\r\n"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -78,12 +96,12 @@ def place(running: Daemon, request: pytest.FixtureRequest) -> Place:
     return Place(running, secure=request.param == "wss")
 
 
-async def test_check_1_the_server_speaks_first(place: Place) -> None:
+async def test_check_01_the_server_speaks_first(place: Place) -> None:
     async with connected(place.url + "?model=x", headers=BEARER, ca=place.ca) as client:
         assert client.events[0]["session"]["model"] == "x"
 
 
-async def test_check_2_a_key_in_a_subprotocol_opens_and_is_not_repeated(place: Place) -> None:
+async def test_check_02_a_key_in_a_subprotocol_opens_and_is_not_repeated(place: Place) -> None:
     offers = f"Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.{TOKEN}"
     async with await open_stream(place.url, place.ca) as stream:
         await stream.send_all(upgrade("/v1/realtime", offers))
@@ -110,19 +128,19 @@ async def test_check_2_a_key_in_a_subprotocol_opens_and_is_not_repeated(place: P
         ("realtime", "openai-insecure-api-key." + TOKEN, "openai-agents-sdk.0.20.0"),
     ],
 )
-async def test_check_2_in_whatever_order_and_company(
+async def test_check_02_in_whatever_order_and_company(
     place: Place, offered: tuple[str, ...]
 ) -> None:
     async with connected(place.url, protocols=offered, ca=place.ca) as client:
         assert client.websocket.subprotocol == "realtime"
 
 
-async def test_check_3_without_an_offer_there_is_no_answer(place: Place) -> None:
+async def test_check_03_without_an_offer_there_is_no_answer(place: Place) -> None:
     async with connected(place.url, headers=BEARER, ca=place.ca) as client:
         assert client.websocket.subprotocol is None
 
 
-async def test_check_4_without_a_model_there_is_the_default_one(place: Place) -> None:
+async def test_check_04_without_a_model_there_is_the_default_one(place: Place) -> None:
     async with connected(place.url, headers=BEARER, ca=place.ca) as client:
         assert client.events[0]["session"]["model"] == "voiced"
 
@@ -140,7 +158,7 @@ async def test_check_4_without_a_model_there_is_the_default_one(place: Place) ->
         },
     ],
 )
-async def test_check_5_a_wrong_key_is_told_and_closed(
+async def test_check_05_a_wrong_key_is_told_and_closed(
     place: Place, options: dict[str, Any]
 ) -> None:
     ended = await place.turned_away("?model=voiced", **options)
@@ -148,13 +166,13 @@ async def test_check_5_a_wrong_key_is_told_and_closed(
 
 
 @pytest.mark.parametrize("word", [None, "null", "undefined"])
-async def test_check_5_no_key_is_told_so(place: Place, word: str | None) -> None:
+async def test_check_05_no_key_is_told_so(place: Place, word: str | None) -> None:
     protocols = ("realtime",) if word is None else ("realtime", f"openai-insecure-api-key.{word}")
     assert await place.turned_away(protocols=protocols) == (None, 3000, "invalid_request_error")
 
 
 @pytest.mark.parametrize("field", ["Origin: https://evil.example", "Host: evil.example"])
-async def test_check_6_foreign_pages_and_names_are_refused_before_the_upgrade(
+async def test_check_06_foreign_pages_and_names_are_refused_before_the_upgrade(
     place: Place, field: str
 ) -> None:
     request = upgrade("/v1/realtime", f"Authorization: Bearer {TOKEN}", field)
@@ -175,7 +193,7 @@ async def test_check_6_foreign_pages_and_names_are_refused_before_the_upgrade(
         },
     ],
 )
-async def test_check_7_the_beta_is_refused_like_by_the_real_service(
+async def test_check_07_the_beta_is_refused_like_by_the_real_service(
     place: Place, options: dict[str, Any]
 ) -> None:
     ended = await place.turned_away(**options)
@@ -199,7 +217,7 @@ async def test_a_request_that_is_not_served_is_told_why(
     assert ended == (code, close_code, f"invalid_request_error.{code}")
 
 
-async def test_check_9_a_ping_is_answered_while_a_response_is_generated(place: Place) -> None:
+async def test_check_09_a_ping_is_answered_while_a_response_is_generated(place: Place) -> None:
     async with connected(place.url, headers=BEARER, ca=place.ca) as client:
         await client.add_text("hello")
         await client.send("response.create")
@@ -208,6 +226,39 @@ async def test_check_9_a_ping_is_answered_while_a_response_is_generated(place: P
             with trio.fail_after(CEILING_S):  # the check's one second is no matter of right
                 await client.websocket.ping()
         assert (await client.until("response.done"))["response"]["status"] == "completed"
+
+
+@pytest.mark.skipif(why_no_node() is not None, reason=why_no_node() or "")
+async def test_check_08_the_node_sdk_is_greeted_over_tls(running: Daemon) -> None:
+    """It dials nothing but wss, and trusts the authority that its environment names."""
+    base_url = f"https://localhost:{running.secure_port}/v1"
+    command = ["node", "--input-type=module", "-e", GREETED, base_url, TOKEN]
+    environ = {"PATH": os.environ["PATH"], "NODE_EXTRA_CA_CERTS": str(running.ca)}
+    with trio.fail_after(CEILING_S):
+        done = await trio.run_process(command, capture_stdout=True, env=environ, cwd=CLIENTS)
+    assert done.stdout == b"session.created\n"
+
+
+async def test_check_09_a_quiet_client_is_pinged_and_told_nothing(door: Door) -> None:
+    """The setting that makes it 20 s is shorter here; the vendors' clients send pings too."""
+    seen: list[Event] = []
+    with trio.fail_after(CEILING_S):
+        async with await open_stream(door.url, door.ca) as stream:
+            await stream.send_all(upgrade("/v1/realtime"))
+            received = b""
+            while EMPTY_LINE not in received:
+                received += await stream.receive_some()
+            wire = Connection(
+                ConnectionType.CLIENT, trailing_data=received.partition(EMPTY_LINE)[2]
+            )
+            while sum(isinstance(event, Ping) for event in seen) < 2:
+                for event in wire.events():
+                    seen.append(event)
+                    if isinstance(event, Ping):
+                        await stream.send_all(wire.send(event.response()))
+                wire.receive_data(bytes(await stream.receive_some()))
+    told = "".join(event.data for event in seen if isinstance(event, TextMessage))
+    assert json.loads(told)["type"] == "session.created"
 
 
 async def test_check_10_a_burst_before_anything_is_read_is_honoured_in_order(
@@ -321,7 +372,7 @@ async def test_check_50_a_connection_that_drops_in_mid_response_leaves_room_for_
             received += await stream.receive_some()
         await trio.aclose_forcefully(stream)
         async with connected(place.url, headers=BEARER, ca=place.ca) as client:
-            assert (await client.type_in("hello"))["status"] == "completed"
+            assert (await client.type_in("hello", **TEXT))["status"] == "completed"
 
 
 async def test_an_offer_of_compression_is_declined_and_the_talk_goes_on(place: Place) -> None:
