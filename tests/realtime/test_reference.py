@@ -12,6 +12,7 @@ import pytest
 
 from voiced.realtime.codes import CLOSE_CODES, CONNECT_CODES, ERROR_CODES, FAILURE_CODES
 from voiced.realtime.reference import PAGE, write_page
+from voiced.realtime.schemas import client_schemas, server_schemas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -140,3 +141,13 @@ def test_links_in_the_page_lead_to_tables_of_it() -> None:
     targets = set(re.findall(r"\]\(#([^)]*)\)", page))
     assert targets
     assert targets <= set(re.findall(r'<a id="([^"]*)">', page))
+
+
+def test_every_event_says_what_it_is() -> None:
+    silent = [
+        name
+        for schemas in (client_schemas(), server_schemas())
+        for name, schema in schemas.events.items()
+        if not schema.get("description")
+    ]
+    assert silent == []

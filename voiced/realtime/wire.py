@@ -31,6 +31,8 @@ class ClientEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
 
 class SessionUpdate(ClientEvent, tag="session.update", frozen=True, kw_only=True):
+    """Changes the session: what is given is merged in, whole or not at all."""
+
     session: dict[str, Any]
 
 
@@ -41,37 +43,49 @@ class Append(ClientEvent, tag="input_audio_buffer.append", frozen=True, kw_only=
 
 
 class Commit(ClientEvent, tag="input_audio_buffer.commit", frozen=True, kw_only=True):
-    pass
+    """The audio so far is what the user said; asks for no answer by itself."""
 
 
 class Clear(ClientEvent, tag="input_audio_buffer.clear", frozen=True, kw_only=True):
-    pass
+    """Forgets the audio that is not committed."""
 
 
 class ItemCreate(ClientEvent, tag="conversation.item.create", frozen=True, kw_only=True):
+    """Puts an item into the conversation: behind that one, at the end, or first (`root`)."""
+
     item: AnyNewItem
     previous_item_id: str | None = None
 
 
 class ItemRetrieve(ClientEvent, tag="conversation.item.retrieve", frozen=True, kw_only=True):
+    """Asks for an item as it now stands."""
+
     item_id: str
 
 
 class ItemDelete(ClientEvent, tag="conversation.item.delete", frozen=True, kw_only=True):
+    """Takes an item out of the conversation."""
+
     item_id: str
 
 
 class ItemTruncate(ClientEvent, tag="conversation.item.truncate", frozen=True, kw_only=True):
+    """Says how much of an assistant's audio was heard; the model forgets the rest."""
+
     item_id: str
     content_index: Annotated[int, Meta(ge=0)]
     audio_end_ms: Annotated[int, Meta(ge=0)]
 
 
 class ResponseCreate(ClientEvent, tag="response.create", frozen=True, kw_only=True):
+    """Asks for an answer, with settings of its own where they are given."""
+
     response: dict[str, Any] | None = None
 
 
 class ResponseCancel(ClientEvent, tag="response.cancel", frozen=True, kw_only=True):
+    """Stops a response: that one, or the one of the default conversation."""
+
     response_id: str | None = None
 
 
