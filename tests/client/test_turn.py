@@ -155,7 +155,11 @@ def test_audio_ahead_of_real_time_is_what_playback_has_not_reached() -> None:
     assert recorder.most_ahead_s == pytest.approx(0.9)
 
 
-async def test_unnoticed_speech_is_an_error_and_not_a_wait_for_ever() -> None:
+async def test_unnoticed_speech_is_an_error_and_not_a_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("voiced.client.turn._HEARING_GRACE_S", 0.1)
+
     async def script(peer: Peer) -> None:
         await peer.greet()
         await peer.accept_update()
