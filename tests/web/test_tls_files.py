@@ -86,6 +86,20 @@ def test_a_key_with_a_password_asks_nobody(certified: Certified, tmp_path: Path)
     assert "password" in complaint(certified.cert, locked)
 
 
+def test_a_key_that_is_too_short_is_told(tmp_path: Path) -> None:
+    cert, key = tmp_path / "weak.pem", tmp_path / "weak.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:1024", "-nodes", "-subj", "/CN=localhost"]
+    subprocess.run(
+        [*command, "-keyout", str(key), "-out", str(cert)],
+        check=True,
+        capture_output=True,
+        timeout=10,
+    )
+    text = complaint(cert, key)
+    assert "too weak" in text
+    assert str(cert) in text
+
+
 def test_reading_again_takes_the_new_or_keeps_the_old(certified: Certified, tmp_path: Path) -> None:
     certificate = FileCertificate(certified.cert, certified.key)
     first = certificate.context

@@ -123,18 +123,17 @@ def _explain(cert: Path, key: Path, error: ssl.SSLError) -> str:
             )
     # OpenSSL does not say which of the two it could not parse.
     name, path, what = "tls_cert", cert, "certificate"
-    if _holds(cert, b"CERTIFICATE"):
+    if _holds_certificate(cert):
         name, path, what = "tls_key", key, "private key"
     return f"server.{name}: {path} holds no usable {what} in PEM form; name a file that does"
 
 
-def _holds(path: Path, label: bytes) -> bool:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+def _holds_certificate(path: Path) -> bool:
     try:
-        context.load_verify_locations(path)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except (ssl.SSLError, OSError):
         return False
-    return label in path.read_bytes()
+    return True
 
 
 class HandshakeFailed(Exception):
