@@ -334,6 +334,21 @@ async def test_check_48_a_client_secret_opens_sessions_that_begin_with_what_is_a
     assert TOKEN not in place.running.raw_log
 
 
+async def test_check_48_a_secret_for_transcriptions_opens_nothing_else(place: Place) -> None:
+    session = {"type": "transcription", "audio": {"input": {"transcription": {"model": "x"}}}}
+    _, made = await place.post_secret({"session": session})
+    headers = {"Authorization": f"Bearer {made['value']}"}
+    for query in ("", "?intent=transcription", "?model=voiced"):
+        async with connected(place.url + query, headers=headers, ca=place.ca) as client:
+            created = client.events[0]["session"]
+            assert created["object"] == "realtime.transcription_session"
+            assert created["audio"]["input"]["transcription"]["model"] == "x"
+    _, made = await place.post_secret({"session": {"type": "realtime"}})
+    headers = {"Authorization": f"Bearer {made['value']}"}
+    ended = await place.turned_away("?intent=transcription", headers=headers)
+    assert ended[:2] == ("invalid_parameter", 4000)
+
+
 async def test_check_48_a_secret_is_no_key_to_anything_else(place: Place) -> None:
     _, made = await place.post_secret({})
     status, answer = await place.post_secret({}, key=made["value"])

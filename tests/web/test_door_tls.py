@@ -96,6 +96,29 @@ async def test_the_application_knows_that_it_is_https(
     assert seen == [("http", "https"), ("http", "http")]
 
 
+async def test_long_bodies_pass_in_both_directions(
+    certificate: FileCertificate, trusted: ssl.SSLContext
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401  # ASGI has no types
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        more = True
+        while more:
+            message = await receive()
+            more = message.get("more_body", False)
+            body = {"type": "http.response.body", "body": message["body"], "more_body": more}
+            await send(body)
+
+    body = bytes(range(256)) * 8192  # 2 MiB: many records, and more than the sockets hold
+    head = b"POST / HTTP/1.0\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with running(app=app, certificate=certificate) as (_, port):
+        stream = await connect_tls(port, trusted)
+        received = b""
+        async with stream, trio.open_nursery() as nursery:
+            nursery.start_soon(stream.send_all, head + body)
+            received = await read_all(stream)
+    assert received.partition(b"\r\n\r\n")[2] == body
+
+
 async def test_websockets_are_served_in_both_directions_with_long_messages(
     certificate: FileCertificate, trusted: ssl.SSLContext
 ) -> None:

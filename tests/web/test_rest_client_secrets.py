@@ -78,6 +78,22 @@ async def test_the_session_is_shown_in_full_and_attached() -> None:
     assert json.loads(attached.session or b"") == wanted
 
 
+async def test_a_secret_for_transcriptions_alone() -> None:
+    secrets = make_secrets()
+    wanted = {"type": "transcription", "audio": {"input": {"transcription": {"model": "x"}}}}
+    status, made = await post(make_server(secrets), {"session": wanted})
+    assert status == 200
+    session = made["session"]
+    assert (session["type"], session["object"]) == (
+        *("transcription", "realtime.transcription_session"),
+    )
+    assert session["audio"]["input"]["transcription"]["model"] == "x"
+    assert "instructions" not in session
+    attached = secrets.find(made["value"])
+    assert attached is not None
+    assert attached.kind == "transcription"
+
+
 @pytest.mark.parametrize(
     ("body", "code", "param"),
     [
@@ -95,6 +111,11 @@ async def test_the_session_is_shown_in_full_and_attached() -> None:
         ),
         ({"session": {"type": "realtime", "model": 5}}, "invalid_value", "session.model"),
         ({"session": {"type": "realtime", "id": "x"}}, "unknown_parameter", "session.id"),
+        (
+            {"session": {"type": "transcription", "instructions": "x"}},
+            "unknown_parameter",
+            "session.instructions",
+        ),
         ({"session": 5}, "invalid_value", "session"),
         ({"expires_after": {"seconds": 9}}, "integer_below_min_value", "expires_after.seconds"),
         ({"expires_after": {"seconds": 7201}}, "integer_above_max_value", "expires_after.seconds"),
