@@ -342,6 +342,7 @@ async def test_check_48_a_secret_for_transcriptions_opens_nothing_else(place: Pl
         async with connected(place.url + query, headers=headers, ca=place.ca) as client:
             created = client.events[0]["session"]
             assert created["object"] == "realtime.transcription_session"
+            assert created["audio"] == made["session"]["audio"]
             assert created["audio"]["input"]["transcription"]["model"] == "x"
     _, made = await place.post_secret({"session": {"type": "realtime"}})
     headers = {"Authorization": f"Bearer {made['value']}"}

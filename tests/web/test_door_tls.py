@@ -172,9 +172,10 @@ async def test_an_old_version_gets_nowhere(
     trusted.set_ciphers("ALL:@SECLEVEL=0")
     trusted.minimum_version = trusted.maximum_version = ssl.TLSVersion.TLSv1_1
     with capture_logs() as logs:
-        async with running(certificate=certificate) as (_, port):
+        async with running(certificate=certificate) as (door, port):
             with pytest.raises(trio.BrokenResourceError):
                 await connect_tls(port, trusted)
+            await until(lambda: not door.connections)
             assert status_of(await ask(port, get(), certified_again(trusted))) == 200
     assert [(e["code"], e["cause"]) for e in logs if e["event"] == "refuse connection"] == [
         ("no_tls", "unsupported_protocol")
@@ -191,8 +192,9 @@ def certified_again(trusted: ssl.SSLContext) -> ssl.SSLContext:
 
 async def test_plain_http_on_the_tls_port_is_told_so(certificate: FileCertificate) -> None:
     with capture_logs() as logs:
-        async with running(certificate=certificate) as (_, port):
+        async with running(certificate=certificate) as (door, port):
             response = await ask(port, get())
+            await until(lambda: not door.connections)
     assert (status_of(response), error_of(response)["code"]) == (400, "plain_on_tls_port")
     assert "https://" in error_of(response)["message"]
     assert loud(logs) == ["refuse connection"]
@@ -205,13 +207,15 @@ async def test_tls_on_the_plain_port_fails_cleanly(
         async with running(certificate=certificate) as (door, _):
             with pytest.raises(trio.BrokenResourceError):
                 await connect_tls(door.addresses[0][1], trusted)
+            await until(lambda: not door.connections)
     assert loud(logs) == ["refuse connection"]
 
 
 async def test_whoever_does_not_trust_us_leaves_one_line(certificate: FileCertificate) -> None:
     with capture_logs() as logs:
-        async with running(certificate=certificate) as (_, port):
+        async with running(certificate=certificate) as (door, port):
             await trio.to_thread.run_sync(distrust, port)
+            await until(lambda: not door.connections)
     assert loud(logs) == ["refuse connection"]
     assert "unknown_ca" in next(e["cause"] for e in logs if e["event"] == "refuse connection")
 
@@ -228,9 +232,10 @@ async def test_garbage_ends_the_connection_and_nothing_else(
     sent: bytes, certificate: FileCertificate, trusted: ssl.SSLContext
 ) -> None:
     with capture_logs() as logs:
-        async with running(certificate=certificate) as (_, port):
+        async with running(certificate=certificate) as (door, port):
             with contextlib.suppress(trio.BrokenResourceError):
                 await ask(port, sent)
+            await until(lambda: not door.connections)
             assert status_of(await ask(port, get(), trusted)) == 200
     assert loud(logs) == ["refuse connection"]
 

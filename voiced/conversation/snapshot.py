@@ -26,6 +26,7 @@ from voiced.conversation.items import AudioFormat, Entry, Modality
 from voiced.conversation.tooling import FunctionTool, ToolChoice
 
 if TYPE_CHECKING:
+    from voiced.conversation.config import AnySessionConfig
     from voiced.conversation.state import State
 
 MetadataKey = Annotated[str, Meta(max_length=64)]
@@ -152,9 +153,14 @@ def resolve_input(state: State, given: tuple[AnyNewItem | ItemReference, ...]) -
 
 def session_resource(state: State) -> dict[str, Any]:
     """The full effective session, as `session.created` and `session.updated` carry it."""
-    resource: dict[str, Any] = msgspec.to_builtins(state.config)
+    return config_resource(state.config)
+
+
+def config_resource(config: AnySessionConfig) -> dict[str, Any]:
+    """The session object that clients are shown for `config`."""
+    resource: dict[str, Any] = msgspec.to_builtins(config)
     detection = resource["audio"]["input"]["turn_detection"]
-    if state.config.type == "transcription" and detection is not None:
+    if config.type == "transcription" and detection is not None:
         for key in ABOUT_ANSWERS:
             detection.pop(key, None)
     return resource

@@ -12,12 +12,12 @@ from msgspec import Meta, Struct
 from quart import Blueprint, Response
 
 from voiced.conversation.config import (
-    AnySessionConfig,
     ConfigT,
     Rejected,
     SessionConfig,
     TranscriptionSessionConfig,
 )
+from voiced.conversation.snapshot import config_resource
 from voiced.realtime.hub import opening_config
 from voiced.realtime.secrets import Attached, TooManySecrets
 from voiced.web.bodies import answer_json, read_json
@@ -35,11 +35,20 @@ class ExpiresAfter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     seconds: Annotated[int, Meta(ge=10, le=7200)] = 600
 
 
+WANTED = Meta(
+    description="Any part of a session, read like that of `session.update`.",
+    extra_json_schema={
+        "properties": {"type": {"enum": ["realtime", "transcription"]}},
+        "required": ["type"],
+    },
+)
+
+
 class ClientSecretRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to make a client secret of; `{}` will do."""
 
     expires_after: ExpiresAfter = ExpiresAfter()
-    session: dict[str, Any] | None = None
+    session: Annotated[dict[str, Any], WANTED] | None = None
 
 
 class ClientSecret(Struct, Generic[ConfigT], frozen=True, kw_only=True):
@@ -77,8 +86,11 @@ def secret_routes(services: Services) -> Blueprint:
     return routes
 
 
-def make_secret(services: Services, request: ClientSecretRequest) -> ClientSecret[AnySessionConfig]:
-    """Make a secret for `request`. Raises `Refused`, and then none was made."""
+def make_secret(services: Services, request: ClientSecretRequest) -> ClientSecret[Any]:
+    """Make a secret for `request`, which shows the session as its `session.created` will.
+
+    Raises `Refused`, and then none was made.
+    """
     try:
         session = opening_config(services.settings, secrets.token_hex(8), defaults=request.session)
     except Rejected as why:
@@ -98,4 +110,5 @@ def make_secret(services: Services, request: ClientSecretRequest) -> ClientSecre
                 (("Retry-After", str(max(1, ceil(full.retry_s)))),),
             )
         ) from full
-    return ClientSecret(value=value, expires_at=int(time.time()) + seconds, session=session)
+    expires_at = int(time.time()) + seconds
+    return ClientSecret(value=value, expires_at=expires_at, session=config_resource(session))
