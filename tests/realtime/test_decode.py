@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voiced.conversation import inputs as inp
-from voiced.conversation.given import NewMessage
+from voiced.conversation.given import NewCall, NewMessage, NewOutput
 from voiced.conversation.items import InputText
 from voiced.realtime.wire import (
     MOST_CONTROL_CHARS,
@@ -28,6 +28,11 @@ def refused(event: Any) -> inp.RefuseEvent:  # noqa: ANN401 - anything that JSON
     found = decode(event if isinstance(event, str | bytes) else json.dumps(event))
     assert isinstance(found, inp.RefuseEvent)
     return found
+
+
+def made(kind: str, **item: object) -> dict[str, Any]:
+    """`conversation.item.create` with an item of that type."""
+    return {"type": "conversation.item.create", "item": {"type": kind, **item}}
 
 
 @pytest.mark.parametrize(
@@ -121,16 +126,36 @@ def test_check_47_an_unknown_type_is_told_the_known_ones() -> None:
             "invalid_value",
             "audio_end_ms",
         ),
+        (made("function_call", name="f", arguments="{}", call_id="no good"),
+         "invalid_value", "item.call_id"),
+        (made("function_call", arguments="{}"), "missing_required_parameter", "item.name"),
+        (made("function_call_output", call_id="c"), "missing_required_parameter", "item.output"),
+        (made("function_call_output", call_id="c", output="", name="f"),
+         "unknown_parameter", "item.name"),
+        (made("mcp_approval_response", approve=True), "invalid_value", "item.type"),
+        (made("message", role="user", content=[{"type": "input_text", "text": ""}, {"text": ""}]),
+         "missing_required_parameter", "item.content[1].type"),
         ({"type": "conversation.item.delete"}, "missing_required_parameter", "item_id"),
         ({"type": "response.create", "response": []}, "invalid_value", "response"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_field_is_named_by_its_dotted_path(
     event: dict[str, Any], code: str, param: str
 ) -> None:
     found = refused({**event, "event_id": "mine"})
     assert (found.code, found.param, found.event_id) == (code, param, "mine")
     assert found.message
+
+
+def test_calls_and_outputs_are_items_like_others() -> None:
+    call = made("function_call", name="f", arguments="{}", status="in_progress", id="mine")
+    assert decode(json.dumps(call)) == inp.CreateItem(
+        item=NewCall(name="f", arguments="{}", status="in_progress", id="mine")
+    )
+    output = made("function_call_output", call_id="a-B_1", output="", object="realtime.item")
+    assert decode(json.dumps(output)) == inp.CreateItem(
+        item=NewOutput(call_id="a-B_1", output="", object="realtime.item")
+    )
 
 
 def test_an_event_id_may_have_512_characters() -> None:

@@ -189,3 +189,22 @@ async def test_a_call_beyond_the_limit_is_not_made(autojump_clock: MockClock) ->
         talk.type_in("open the door", max_output_tokens=1)
         done = (await talk.until("response.done"))["response"]
         assert (done["status"], done["output"]) == ("incomplete", [])
+
+
+async def test_a_picture_is_refused_plainly_and_the_conversation_goes_on(
+    autojump_clock: MockClock,
+) -> None:
+    picture = {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "low"}
+    content = [{"type": "input_text", "text": "what is this"}, picture]
+    message = {"type": "message", "role": "user", "content": content}
+    async with talking() as talk:
+        talk.send("conversation.item.create", item=message, event_id="mine")
+        error = (await talk.next())["error"]
+        assert error["code"] == "unsupported_content_type"
+        assert (error["param"], error["event_id"]) == ("item.content[1].type", "mine")
+        assert "input_image" in error["message"]
+        talk.send("response.create", response={"conversation": "none", "input": [message]})
+        error = (await talk.next())["error"]
+        assert error["param"] == "response.input[0].content[1].type"
+        talk.type_in("what time is it")
+        assert (await talk.until("response.done"))["response"]["status"] == "completed"

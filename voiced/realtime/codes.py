@@ -36,7 +36,8 @@ ERROR_CODES = {
     "string_below_min_length": "A text is too short.",
     "too_many_responses": "Too many out-of-band responses at once.",
     "unknown_parameter": "A field that the protocol does not have, or a read-only one.",
-    "unsupported_content_type": "Only the audio of an assistant's message can be truncated.",
+    "unsupported_content_type": "Only the audio of an assistant's message can be truncated; "
+    "a message can hold no image.",
 }
 """In `error` events. `param` is the dotted path of the field, where one is at fault."""
 

@@ -89,8 +89,48 @@ DEVIATIONS: Final = (
     Deviation(
         "an empty answer",
         "an item without text",
-        "a response with an empty `output`",
+        "in the conversation a response with an empty `output`, beside it an item without text",
         "Nothing is said where there is nothing to say, for one when a person says `stop`.",
+    ),
+    Deviation(
+        "`tools`",
+        "the client's, and nothing else",
+        "the daemon's own are offered beside them and run inside the response, unseen; a client's "
+        "of the same name takes the place of one. Where a client offers functions, `required` "
+        "means one of those",
+        "The assistant can tell the time also for a client that knows nothing of it.",
+    ),
+    Deviation(
+        "`tool_choice` that cannot be followed",
+        "the model makes something up",
+        "`response.done` with `failed` and `tool_choice_unmet`: the built-in assistant calls what "
+        "it understood, or passes the user's words to a function that needs one text",
+        "It does not invent arguments.",
+    ),
+    Deviation(
+        "a function call of an out-of-band response",
+        "not recorded",
+        "can be answered in the conversation by its `call_id`, the newest 32; the model is then "
+        "shown the call with its output",
+        "Clients for agents run every call that they see, and answer it.",
+    ),
+    Deviation(
+        "a function call without an output, two outputs of one call",
+        "not recorded",
+        "the model is told that the result has not arrived; the newer output counts",
+        "A person may go on talking while a function runs.",
+    ),
+    Deviation(
+        "`usage` of a response that was cancelled or failed",
+        "filled in",
+        "`null`",
+        "The engine was stopped before it had counted.",
+    ),
+    Deviation(
+        "`rate_limits.updated`",
+        "requests and tokens of the account",
+        "the control events of this session (`requests`); tokens have no limit",
+        "It is what there is to run out of.",
     ),
     Deviation(
         "many events",
