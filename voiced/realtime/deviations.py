@@ -170,7 +170,11 @@ WITHOUT_EFFECT: Final = (
         "`tracing`, `truncation`, `prompt`, `include`, `reasoning`",
         "Echoed; hosted features.",
     ),
-    ("`session.audio.input`", "`noise_reduction`", "Echoed; no noise reduction is done."),
+    (
+        "`session.audio.input`",
+        "`noise_reduction`, with its `type` and `strength`",
+        "Echoed; no noise reduction is done.",
+    ),
     (
         "`session.audio.input.transcription`",
         "`model`, `languages`, `keywords`, `delay`",
