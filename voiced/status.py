@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
+from msgspec import UNSET
 
 from voiced import __version__
 from voiced.client.address import REALTIME_PATH, bracketed
+from voiced.web.facts import EngineState, Health, LoopLag, Readiness
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from voiced.engines.host import EngineHost
     from voiced.realtime.hub import SessionHub
@@ -65,39 +67,34 @@ class Status:
             f"{scheme}://{bracketed(host)}:{port}{REALTIME_PATH}" for scheme, host, port in places
         ]
 
-    def health(self) -> Mapping[str, Any]:
-        """Liveness and load. `heart_age_s` has the seconds since each part's last sign of life."""
+    def health(self) -> Health:
+        """Liveness and load."""
         lag = self._lag.read()
-        statistics = trio.lowlevel.current_statistics()
-        return {
-            "version": __version__,
-            "uptime_s": round(trio.current_time() - self._began, 1),
-            "sessions": self._hub.count,
-            "connections": self.door.connections if self.door is not None else 0,
-            "audio_bytes": self._hub.audio_bytes,
-            "tasks": statistics.tasks_living,
-            "loop_lag_ms": {
-                "p50": round(lag.p50_ms, 3),
-                "p99": round(lag.p99_ms, 3),
-                "max": round(lag.max_ms, 3),
-                "samples": lag.samples,
-            },
-            "heart_age_s": {name: round(age, 1) for name, age in self._hearts.ages_s().items()},
-            "stale": self._hearts.stale(),
-        }
+        stale = self._hearts.stale()
+        return Health(
+            status="degraded" if stale else "ok",
+            version=__version__,
+            uptime_s=round(trio.current_time() - self._began, 1),
+            sessions=self._hub.count,
+            connections=self.door.connections if self.door is not None else 0,
+            audio_bytes=self._hub.audio_bytes,
+            tasks=trio.lowlevel.current_statistics().tasks_living,
+            loop_lag_ms=LoopLag(
+                p50=round(lag.p50_ms, 3),
+                p99=round(lag.p99_ms, 3),
+                max=round(lag.max_ms, 3),
+                samples=lag.samples,
+            ),
+            heart_age_s={name: round(age, 1) for name, age in self._hearts.ages_s().items()},
+            stale=stale,
+        )
 
-    def ready(self) -> tuple[bool, Mapping[str, Any]]:
+    def ready(self) -> Readiness:
         """Whether a conversation can be held now, and each engine's state."""
-        engines = {}
-        for host in self._hosts:
-            state = host.state
-            engine: dict[str, Any] = {"name": host.spec.name, "state": state}
-            if state != "ready":
-                engine["reason"] = REASONS.get(state, state)
-            engine["restarts"] = host.restarts
-            engine["queue"] = host.queue_depth
-            engines[host.spec.kind] = engine
-        return all(host.state == "ready" for host in self._hosts), {"engines": engines}
+        return Readiness(
+            ready=all(host.state == "ready" for host in self._hosts),
+            engines={host.spec.kind: engine_state(host) for host in self._hosts},
+        )
 
     def line(self) -> str:
         """One line for `systemctl status`."""
@@ -105,6 +102,18 @@ class Status:
         sessions = f"{self._hub.count} session{'' if self._hub.count == 1 else 's'}"
         engines = ", ".join(h.spec.name for h in self._hosts)
         return f"degraded: {', '.join(down)}; {sessions}" if down else f"{sessions}; {engines}"
+
+
+def engine_state(host: EngineHost) -> EngineState:
+    """How an engine does."""
+    state = host.state
+    return EngineState(
+        name=host.spec.name,
+        state=state,
+        reason=UNSET if state == "ready" else REASONS.get(state, state),
+        restarts=host.restarts,
+        queue=host.queue_depth,
+    )
 
 
 async def report_status(notifier: Notifier, status: Status) -> None:

@@ -17,6 +17,7 @@ from voiced.realtime.secrets import ClientSecrets
 from voiced.settings import Auth, Limits, Server, Settings
 from voiced.web.app import VoicedApp, build_app
 from voiced.web.door import Door, open_door
+from voiced.web.facts import EngineState, Health, LoopLag, Readiness
 from voiced.web.services import Services
 from voiced.web.streams import open_listeners, peer_address
 
@@ -54,11 +55,24 @@ class Status:
         self.is_ready = True
         self.stale: list[str] = []
 
-    def health(self) -> Mapping[str, Any]:
-        return {"version": "1.2.3", "stale": self.stale}
+    def health(self) -> Health:
+        return Health(
+            status="degraded" if self.stale else "ok",
+            version="1.2.3",
+            uptime_s=1.0,
+            sessions=0,
+            connections=1,
+            audio_bytes=0,
+            tasks=9,
+            loop_lag_ms=LoopLag(p50=0.1, p99=0.2, max=0.3, samples=4),
+            heart_age_s={"door": 0.5},
+            stale=self.stale,
+        )
 
-    def ready(self) -> tuple[bool, Mapping[str, Any]]:
-        return self.is_ready, {"engines": {"stt": "ready" if self.is_ready else "loading"}}
+    def ready(self) -> Readiness:
+        state = "ready" if self.is_ready else "starting"
+        engine = EngineState(name="fake", state=state, restarts=0, queue=0)
+        return Readiness(ready=self.is_ready, engines={"stt": engine})
 
 
 def make_app(status: Status | None = None, **parts: Any) -> VoicedApp:  # noqa: ANN401  # fakes

@@ -75,6 +75,14 @@ DEVIATIONS: Final = (
         "The vendors' types let clients send them.",
     ),
     Deviation(
+        "`tools`",
+        "the client's alone",
+        "the daemon's own (the time, timers, …) as well: they run inside the response, unseen. A "
+        "client's tool of the same name takes the place of the daemon's, and where a call is "
+        "insisted on, it is one of the client's",
+        "An assistant that can tell the time should, whoever asks.",
+    ),
+    Deviation(
         "`conversation.item.truncate`",
         "refuses any time beyond the audio",
         "up to 500 ms beyond it counts as its end",

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 from quart import Blueprint, Response
 
 from voiced.web.bodies import answer_json
+from voiced.web.facts import Health, Readiness
 from voiced.web.limitations import Limitation, list_limitations
 from voiced.web.openapi import JSON, Answer, documents
 from voiced.web.refusal import ApiError, Refusal, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from voiced.settings import Settings
 
 WELCOME = """\
@@ -47,14 +46,11 @@ class StatusSource(Protocol):
         """The settings in force."""
         ...
 
-    def health(self) -> Mapping[str, Any]:
-        """Facts about the living process, such as version and uptime; needs no token to see.
-
-        `stale` names the parts that show no sign of life.
-        """
+    def health(self) -> Health:
+        """Facts about the living process; needs no token to see."""
         ...
 
-    def ready(self) -> tuple[bool, Mapping[str, Any]]:
+    def ready(self) -> Readiness:
         """Whether conversations can be held, and the state of each engine with a plain reason."""
         ...
 
@@ -69,23 +65,22 @@ def status_routes(status: StatusSource) -> Blueprint:
         return Response(WELCOME, content_type="text/plain; charset=utf-8")
 
     @routes.get("/health")
-    @documents("Is it alive?", tag="operations", answers={200: dict[str, Any]}, public=True)
+    @documents("Is it alive?", tag="operations", answers={200: Health}, public=True)
     async def health() -> Response:
-        facts = status.health()
-        return answer_json({"status": "degraded" if facts.get("stale") else "ok", **facts})
+        return answer_json(status.health())
 
     @routes.get("/ready")
     @documents(
         "Is it ready to converse?",
         tag="operations",
         answers={
-            200: dict[str, Any],
-            503: Answer("Not ready; each engine says why.", {JSON: dict[str, Any]}),
+            200: Readiness,
+            503: Answer("Not ready; each engine says why.", {JSON: Readiness}),
         },
     )
     async def ready() -> Response:
-        is_ready, details = status.ready()
-        return answer_json({"ready": is_ready, **details}, status=200 if is_ready else 503)
+        readiness = status.ready()
+        return answer_json(readiness, status=200 if readiness.ready else 503)
 
     @routes.get("/api/limitations")
     @documents("What it bears", tag="operations", answers={200: Limitations})

@@ -1,0 +1,52 @@
+"""What `/health` and `/ready` tell, as structs that the description of the HTTP side reads."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+
+class LoopLag(Struct, frozen=True, kw_only=True):
+    """How late the event loop was lately, in milliseconds."""
+
+    p50: float
+    p99: float
+    max: float
+    samples: int
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """Liveness and load.
+
+    `heart_age_s` has the seconds since each part's last sign of life, `stale` the parts that have
+    shown none for too long; `degraded` is a daemon with such parts.
+    """
+
+    status: Literal["ok", "degraded"]
+    version: str
+    uptime_s: float
+    sessions: int
+    connections: int
+    audio_bytes: int
+    tasks: int
+    loop_lag_ms: LoopLag
+    heart_age_s: dict[str, float]
+    stale: list[str]
+
+
+class EngineState(Struct, frozen=True, kw_only=True):
+    """One engine; `reason` says in words why it is not ready."""
+
+    name: str
+    state: str
+    reason: str | UnsetType = UNSET
+    restarts: int
+    queue: int
+
+
+class Readiness(Struct, frozen=True, kw_only=True):
+    """Whether a conversation can be held now, and each engine by its kind."""
+
+    ready: bool
+    engines: dict[str, EngineState]
