@@ -100,7 +100,7 @@ async def test_recording_of_any_kind_is_decoded(kind: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("file_format", CODECS)
 async def test_encoded_speech_decodes_to_the_same(file_format: str, tmp_path: Path) -> None:
     pieces = await encode(tone(3.0), file_format)
-    assert len(pieces) > 5, "it is to come as it is made"
+    assert len(pieces) > 1, "it is to come as it is made"
     path = tmp_path / "speech"
     path.write_bytes(b"".join(pieces))
     pcm = await decode_pcm(path)

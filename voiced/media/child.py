@@ -81,19 +81,28 @@ def encode(requests: int, job: wire.EncodeJob, send: Send) -> None:
     rehearse(codec)
     confine(ENCODE_CPU_S)
     send(wire.Began())
-    duration_s = encode_audio(
-        _read_pcm(requests), codec, job.rate_hz, lambda data: send(wire.Data(data))
-    )
+    encoded = bytearray()
+
+    def flush() -> None:
+        if encoded:
+            send(wire.Data(bytes(encoded)))
+            encoded.clear()
+
+    duration_s = encode_audio(_read_pcm(requests, flush), codec, job.rate_hz, encoded.extend)
+    flush()
     send(wire.Done(duration_s))
 
 
-def _read_pcm(requests: int) -> Iterator[bytes]:
+def _read_pcm(requests: int, flush: Callable[[], None]) -> Iterator[bytes]:
+    """Before it waits for more, what was made is sent: a codec makes crumbs of 200 bytes, and
+    each would be a chunk of HTTP."""
     reader = wire.child_reader()
     while data := os.read(requests, _READ_BYTES):
         for message in reader.feed(data):
             if isinstance(message, wire.End):
                 return
             yield message.pcm
+        flush()
     os._exit(0)  # the daemon does not want it any more
 
 
