@@ -146,6 +146,11 @@ def test_transcription_is_echoed_with_its_nulls() -> None:
         ({"instructions": "x"}, "missing_required_parameter", "session.type"),
         ({"type": "transcription"}, "invalid_parameter", "session.type"),
         (patch(nonsense=1), "unknown_parameter", "session.nonsense"),
+        (
+            patch(tools=[{"type": "function", "name": "good"}, {"type": "function"}]),
+            "missing_required_parameter",
+            "session.tools[1].name",
+        ),
         (patch(id="sess_2"), "unknown_parameter", "session.id"),
         (patch(object="x"), "unknown_parameter", "session.object"),
         (patch(expires_at=1), "unknown_parameter", "session.expires_at"),

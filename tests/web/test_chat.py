@@ -10,6 +10,7 @@ import trio
 
 from tests.realtime.fakes import FakeLlm, FakeToolbox, calls, says
 from tests.web.harness import ask, connect, error_of, make_app, running, status_of
+from voiced.engines.owner import request_owner
 from voiced.engines.ports import ReplyEnd, TextDelta
 from voiced.errors import EngineBusy, EngineCrashed, EngineUnavailable, ToolChoiceError
 
@@ -354,3 +355,17 @@ async def test_a_client_that_leaves_stops_the_engine(streamed: bool) -> None:
             await trio.lowlevel.checkpoint()
     assert llm.left == ["cancelled"]
     assert llm.open == 0
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_engines_know_for_whose_address_they_work(streamed: bool) -> None:
+    owners: list[str] = []
+
+    class Asking(FakeLlm):
+        def reply(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401  # as it comes
+            owners.append(request_owner.get())
+            return super().reply(*args, **options)
+
+    await chat(Asking(), stream=streamed)
+    assert owners == ["rest-127.0.0.1"]
+    assert request_owner.get() == ""
