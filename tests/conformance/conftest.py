@@ -22,7 +22,7 @@ def _content(running: Daemon) -> None:
     assert [line for line in running.log if line["level"] in {"error", "critical"}] == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """Says `REPLY` to everything, which takes 1.5 s; pings a quiet client very often."""
     environ = {
@@ -36,7 +36,7 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         _content(running)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """Understands as it does by default; its voice is a tone of 0.75 s a clause."""
     environ = {

@@ -27,6 +27,11 @@ def spec_for(engine: str, options: dict[str, Any] | None = None) -> EngineSpec:
     )
 
 
+def children() -> set[psutil.Process]:
+    """All that descend from this process; other tests may share a daemon at the same time."""
+    return set(psutil.Process().children(recursive=True))
+
+
 @asynccontextmanager
 async def running_host(
     spec: EngineSpec,
@@ -34,7 +39,8 @@ async def running_host(
     *,
     on_alive: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[EngineHost]:
-    """A host that is ready; afterwards no process and no file descriptor is left."""
+    """A host that is ready; afterwards no process of its and no file descriptor is left."""
+    before = children()
     descriptors = len(os.listdir("/proc/self/fd"))
     with trio.fail_after(CEILING_S):
         async with trio.open_nursery() as nursery:
@@ -45,7 +51,7 @@ async def running_host(
             finally:
                 nursery.cancel_scope.cancel("the test is over")
     assert host.state == "stopped"
-    assert psutil.Process().children(recursive=True) == []
+    assert children() <= before
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 

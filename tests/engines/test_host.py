@@ -15,7 +15,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from tests.engines.host_helpers import running_host, spec_for, wait_gone
+from tests.engines.host_helpers import children, running_host, spec_for, wait_gone
 from tests.patience import CEILING_S
 from voiced.engines.host import EngineHost
 from voiced.engines.owner import request_owner
@@ -266,32 +266,35 @@ async def test_what_a_library_prints_goes_to_the_log_and_not_into_the_frames() -
 async def test_what_cannot_load_fails_the_start_with_one_line(
     engine: str, error: type[Exception], text: str
 ) -> None:
+    before = children()
     async with trio.open_nursery() as nursery:
         with pytest.raises(error) as caught:
             await nursery.start(EngineHost(spec_for(engine)).serve)
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert psutil.Process().children() == []
+    assert children() <= before
 
 
 async def test_an_engine_that_loads_forever_fails_the_start() -> None:
+    before = children()
     async with trio.open_nursery() as nursery:
         with pytest.raises(ModelError, match=r"not ready after 0\.3 s"):
             await nursery.start(EngineHost(spec_for("Hanging"), HostPolicy(load_s=0.3)).serve)
-    assert psutil.Process().children() == []
+    assert children() <= before
 
 
 async def test_cancelling_the_start_leaves_nothing() -> None:
+    before = children()
     host = EngineHost(spec_for("Hanging"))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(host.serve)
         # The process is made in a thread, for which `wait_all_tasks_blocked` does not wait.
         with trio.fail_after(CEILING_S):
-            while not psutil.Process().children():
+            while children() <= before:
                 await trio.lowlevel.checkpoint()
         assert host.state == "starting"
         nursery.cancel_scope.cancel("no longer wanted")
-    assert psutil.Process().children() == []
+    assert children() <= before
 
 
 async def test_a_host_that_does_not_run_refuses() -> None:
