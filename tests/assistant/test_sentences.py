@@ -50,6 +50,7 @@ replies:
   done: d
   failed: e
   ready: f
+  silence: g
 """
 HOME = """\
 rooms:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import structs
 
-from voiced.conversation import context, core, hold, outputs, replies, speech
+from voiced.conversation import context, core, hold, idle, outputs, replies, speech
 from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
 from voiced.conversation.effects import Generate, StoreItem
@@ -74,6 +74,14 @@ def deaf_to_interruption(patch: pytest.MonkeyPatch) -> None:
 
 def held_with_nothing_to_go_on_with(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(core, "settle_held", lambda _draft: None)
+
+
+def silence_timed_all_the_while(patch: pytest.MonkeyPatch) -> None:
+    def broken(state: State) -> int | None:
+        detection = state.config.audio.input.turn_detection
+        return getattr(detection, "idle_timeout_ms", None)
+
+    patch.setattr(idle, "idle_ms", broken)
 
 
 def noise_told(patch: pytest.MonkeyPatch) -> None:
@@ -166,6 +174,7 @@ BREAKS: list[tuple[int, Break]] = [
     (6, deaf_to_interruption),
     (6, held_with_nothing_to_go_on_with),
     (6, noise_told),
+    (6, silence_timed_all_the_while),
     (7, latest_configuration),
     (8, speech_not_stored),
     (9, always_at_the_front),

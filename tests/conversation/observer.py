@@ -48,6 +48,8 @@ class Observer:
         self.interrupted: set[str] = set()
         self.held: tuple[str, int] | None = None
         self.call_ids: set[str] = set()
+        self.speech: str | None = None
+        self.armed: int | None = None
         self.closed = False
         self.last_input: inp.Input | None = None
         self.last_event: Any = None
@@ -82,6 +84,8 @@ class Observer:
                     self.responses[effect.response_id].aborted = True
                 case fx.StoreItem():
                     self.unstored.discard(effect.item.id)
+                case fx.ArmIdle():
+                    self.armed = effect.milliseconds
                 case fx.HoldReply():
                     self.see_hold(effect.response_id)
                 case fx.EndHold():
@@ -131,6 +135,10 @@ class Observer:
         match event:
             case ev.SessionCreated() | ev.SessionUpdated():
                 self.session = event.session
+                if event.session["audio"]["input"]["turn_detection"] is None:
+                    self.speech = None
+            case ev.BufferCleared():
+                self.speech = None
             case ev.ResponseCreated():
                 self.see_created(event.response)
             case ev.ResponseDone():
@@ -148,6 +156,7 @@ class Observer:
                     self.broken.append((10, "a truncation gave back what was cut"))
                 item.heard_ms = heard
             case ev.SpeechStartedEvent():
+                self.speech = event.item_id
                 if self.held is not None and event.audio_start_ms != self.held[1]:
                     self.broken.append((6, "an interruption begins elsewhere than it was heard"))
                 if isinstance(self.last_input, inp.SpeechDismissed):
@@ -155,7 +164,11 @@ class Observer:
                 detection = self.session["audio"]["input"]["turn_detection"]
                 if detection.get("interrupt_response"):
                     self.interrupted |= set(self.active())
+            case ev.TimeoutTriggered():
+                if self.active() or self.speech is not None or self.held is not None:
+                    self.broken.append((6, "told of silence while somebody speaks"))
             case ev.BufferCommitted():
+                self.speech = None
                 self.unstored.add(event.item_id)
                 if event.previous_item_id != (self.order[-1] if self.order else None):
                     self.broken.append((9, "committed behind something else than the last item"))
@@ -371,6 +384,7 @@ class Observer:
             return
         words = [word for part in item.content for word in getattr(part, "text", "").split()]
         spoken = isinstance(self.last_event, ev.BufferCommitted) and self.transcribes()
+        spoken = spoken and not isinstance(self.last_input, inp.IdleTimeout)
         self.items[item.id] = SeenItem(item.role, item.status, words, transcribing=spoken)
         if spoken:
             self.unheard[item.id] = self.items[item.id]
@@ -426,6 +440,7 @@ class Observer:
             word
             for message in effect.messages
             if message["role"] != "system" or message["content"] != effect.options.instructions
+            if message.get("name") != "silence"
             for word in self.words_of(message)
         ]
         context = response.context
@@ -518,6 +533,9 @@ class Observer:
     def after_step(self) -> None:
         if self.unstored:
             self.broken.append((8, "a commit was not stored"))
+        busy = self.active() or self.speech is not None or self.held is not None
+        if self.armed is not None and busy and not self.closed:
+            self.broken.append((6, "silence is timed while somebody speaks"))
         if self.held is not None and not self.closed:
             item = self.responses[self.held[0]].item
             if self.held[0] not in self.running() or item is None or item.heard_ms is not None:

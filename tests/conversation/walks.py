@@ -49,6 +49,8 @@ DETECTIONS: list[Any] = [
     {"type": "server_vad", "create_response": False},
     {"type": "server_vad", "interrupt_response": True, "create_response": True},
     {"type": "semantic_vad", "eagerness": "low"},
+    {"type": "server_vad", "idle_timeout_ms": 5000},
+    {"type": "server_vad", "idle_timeout_ms": 6000, "create_response": True},
 ]
 TOOLS: list[dict[str, Any]] = [
     {"type": "function", "name": "open_door", "description": "Opens.", "parameters": {}},
@@ -206,6 +208,11 @@ class Walk(RuleBasedStateMachine):
             cut,
         ]
         self.feed(outcomes[outcome])
+
+    @rule(at_ms=st.integers(0, 10_000))
+    def nobody_speaks(self, at_ms: int) -> None:
+        """Mostly nobody waits for it."""
+        self.feed(inp.IdleTimeout(at_ms, at_ms + 5_000))
 
     @rule()
     def held_sound_is_nothing(self) -> None:

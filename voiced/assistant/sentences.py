@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ACTIONS = ("repeat",)
-GENERAL_REPLIES = ("not_heard", "not_understood", "not_offered", "done", "failed", "ready")
+GENERAL_REPLIES = (
+    "not_heard",
+    "not_understood",
+    "not_offered",
+    "done",
+    "failed",
+    "ready",
+    "silence",
+)
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 
 

@@ -301,6 +301,8 @@ class Inspection:
             was = self.snapshots.get(response.id)
             if was is not None and was.options != response.options:
                 self.report(7, "its options changed", response.id)
+        if self.after.idle_ms is not None and (active or self.after.speech_item is not None):
+            self.report(6, "silence is timed while somebody speaks")
         held = self.after.held
         if held is not None and not self.after.closed:
             if held.response_id not in active or not is_heard(self.after):

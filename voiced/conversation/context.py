@@ -23,6 +23,15 @@ MOST_CONTEXT = 131_072
 """Characters of conversation that a model is shown: about 32,000 tokens. The oldest items beyond
 it stay in the conversation and out of the prompt."""
 
+SILENCE = "silence"
+"""`name` of the message that tells of a silence, for engines that do not read."""
+
+SILENCE_NOTE = (
+    "The user has been silent for a while. Ask once, in one short sentence, whether they are still "
+    "there or need anything else."
+)
+"""What a model is told of a turn in which nobody spoke, as long as it is the last."""
+
 NOTHING_MS = 1.0
 """Less than this is rounding, not audio: truncations count whole milliseconds."""
 
@@ -37,7 +46,10 @@ def build_messages(entries: Sequence[Entry], instructions: str) -> tuple[dict[st
     turns = [
         turn.messages() if isinstance(turn, Round) else message_of(turn)
         for turn in in_rounds(entries)
+        if isinstance(turn, Round) or not turn.silent
     ]
+    if entries and entries[-1].silent:
+        turns.append([{"role": "system", "name": SILENCE, "content": SILENCE_NOTE}])
     kept: list[list[dict[str, Any]]] = []
     left = MOST_CONTEXT
     for turn in reversed(turns):

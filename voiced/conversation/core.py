@@ -29,6 +29,7 @@ from voiced.conversation.hold import (
     settle_held,
     take_as_speech,
 )
+from voiced.conversation.idle import on_idle, settle_idle
 from voiced.conversation.items import StatusDetails, Usage
 from voiced.conversation.outputs import add_audio, add_text
 from voiced.conversation.replies import (
@@ -132,6 +133,7 @@ def settle(draft: Draft) -> None:
     settle_held(draft)
     if draft.state.response_owed or draft.state.announcements:
         start_waiting(draft)
+    settle_idle(draft)
     if len(draft.state.entries) > draft.state.history_items:
         forget_surplus(draft)
 
@@ -290,6 +292,7 @@ HANDLERS: dict[type[Any], Callable[[Draft, Any], None]] = {
     inp.SpeechStopped: on_speech_stopped,
     inp.SpeechConfirmed: on_speech_confirmed,
     inp.SpeechDismissed: on_speech_dismissed,
+    inp.IdleTimeout: on_idle,
     inp.TranscriptReady: on_transcript,
     inp.TranscriptFailed: on_transcript_failed,
     inp.ReplyText: on_reply_text,

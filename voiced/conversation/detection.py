@@ -11,6 +11,8 @@ from msgspec import Meta, Struct
 Eagerness = Literal["low", "medium", "high", "auto"]
 """How soon a turn may be taken that does not sound complete; "auto" is "medium"."""
 
+IdleMs = Annotated[int, Meta(ge=5000, le=30_000)]
+
 
 class ServerVad(
     Struct,
@@ -25,7 +27,7 @@ class ServerVad(
     threshold: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.5
     prefix_padding_ms: Annotated[int, Meta(ge=0, le=5000)] = 300
     silence_duration_ms: Annotated[int, Meta(ge=50, le=10_000)] = 200
-    idle_timeout_ms: None = None
+    idle_timeout_ms: IdleMs | None = None
     create_response: bool = True
     interrupt_response: bool = True
 

@@ -49,6 +49,8 @@ def create_item(draft: Draft, event: inp.CreateItem) -> None:
         )
     item = entry.item
     draft.add_entry(entry, after, at_root=at_root)
+    if entry.role == "user":
+        draft.set(awaits_user=False)
     previous = draft.state.before(item_id)
     draft.emit(ev.ItemAdded(previous_item_id=previous, item=item))
     draft.emit(ev.ItemDone(previous_item_id=previous, item=item))

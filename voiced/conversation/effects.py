@@ -87,6 +87,13 @@ class EndHold(Struct, frozen=True):
     response_id: str
 
 
+class ArmIdle(Struct, frozen=True):
+    """Give in `IdleTimeout` when nothing else came for so long, counted from when all that was
+    sent has been played. None: time does not run any more."""
+
+    milliseconds: int | None
+
+
 class Close(Struct, frozen=True):
     """Close the connection, after what was emitted is sent."""
 
@@ -105,5 +112,6 @@ Effect = (
     | TellLimits
     | HoldReply
     | EndHold
+    | ArmIdle
     | Close
 )

@@ -148,6 +148,16 @@ class SpeechStoppedEvent(
     item_id: str
 
 
+class TimeoutTriggered(
+    ServerEvent, tag="input_audio_buffer.timeout_triggered", frozen=True, kw_only=True
+):
+    """Nobody has spoken for `idle_timeout_ms` after a response; a turn without words follows."""
+
+    audio_start_ms: int
+    audio_end_ms: int
+    item_id: str
+
+
 class BufferCommitted(ServerEvent, tag="input_audio_buffer.committed", frozen=True, kw_only=True):
     """The audio so far became an item."""
 

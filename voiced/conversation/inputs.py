@@ -93,6 +93,13 @@ class SpeechDismissed(Struct, frozen=True):
     """The sound that holds up a reply was no more than a sound, and is forgotten."""
 
 
+class IdleTimeout(Struct, frozen=True):
+    """The time of `ArmIdle` is over: nobody has spoken in this stretch of the input."""
+
+    audio_start_ms: int
+    audio_end_ms: int
+
+
 class TranscriptReady(Struct, frozen=True, kw_only=True):
     """The words of a spoken item; empty text means that none were recognised."""
 
@@ -201,6 +208,7 @@ Input = (
     | SpeechStopped
     | SpeechConfirmed
     | SpeechDismissed
+    | IdleTimeout
     | TranscriptReady
     | TranscriptFailed
     | ReplyText

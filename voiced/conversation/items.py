@@ -91,15 +91,17 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     `spans` and `heard_ms` serve invariant 10: the model's context holds what was heard.
     `heard_ms` is None until a client truncates; `transcribing` is true while the text of a
-    spoken item is still to come. `answers` is the call that an output is of. `own` is what the
-    daemon's own tools were asked in the response that made a call, and what they answered: in
-    OpenAI's chat shape, unseen by the client, known to the model.
+    spoken item is still to come; `silent` is a turn in which nobody spoke. `answers` is the call
+    that an output is of. `own` is what the daemon's own tools were asked in the response that
+    made a call, and what they answered: in OpenAI's chat shape, unseen by the client, known to
+    the model.
     """
 
     item: Item
     spans: tuple[Span, ...] = ()
     heard_ms: float | None = None
     transcribing: bool = False
+    silent: bool = False
     answers: FunctionCall | None = None
     own: tuple[dict[str, Any], ...] = ()
 

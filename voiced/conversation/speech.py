@@ -58,7 +58,7 @@ def commit(draft: Draft, item_id: str) -> None:
     """Turn the input buffer into a user item, stored before anything can answer it."""
     previous = draft.state.last_item_id
     item = Message(id=item_id, role="user", status="completed", content=(InputAudio(),))
-    draft.set(speech_item=None)
+    draft.set(speech_item=None, awaits_user=False)
     draft.emit(ev.BufferCommitted(previous_item_id=previous, item_id=item_id))
     transcribes = draft.state.transcribes
     draft.add_entry(Entry(item=item, transcribing=transcribes))

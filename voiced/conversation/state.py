@@ -69,6 +69,8 @@ class State(Struct, frozen=True, kw_only=True):
 
     `speech_item` is the id promised by `speech_started` and not yet committed.
     `held` is a sound that may become one, `holds` whether any sound is held at all.
+    `awaits_user` since a response is over and they have not taken their turn; `idle_ms` is the
+    time that runs meanwhile, `prompt` the response that it led to.
     `response_owed`: a turn was committed that has no response yet.
     `announcements` wait until nobody speaks. `history_items` bounds `entries`. `detections`
     are what turn detection starts from when a client turns it on or changes its type.
@@ -86,6 +88,9 @@ class State(Struct, frozen=True, kw_only=True):
     responses: tuple[ActiveResponse, ...] = ()
     speech_item: str | None = None
     held: Held | None = None
+    awaits_user: bool = False
+    idle_ms: int | None = None
+    prompt: str | None = None
     holds: bool = False
     response_owed: bool = False
     announcements: tuple[str, ...] = ()

@@ -136,6 +136,11 @@ class AudioPipeline:
         return self._buffer.dropped_bytes
 
     @property
+    def position_ms(self) -> int:
+        """How much audio came in since the first, by the clock of `speech_started`."""
+        return (self._detector.position + self._buffer.pending_samples) // SAMPLES_PER_MS
+
+    @property
     def buffered_ms(self) -> float:
         """Audio that a commit would take."""
         return self._buffer.size_ms

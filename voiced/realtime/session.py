@@ -19,6 +19,7 @@ from voiced.conversation.checks import violations
 from voiced.conversation.core import begin, step
 from voiced.conversation.effects import (
     Abort,
+    ArmIdle,
     ClaimAudio,
     Close,
     Configure,
@@ -38,6 +39,7 @@ from voiced.realtime.outbox import Outbox, OutboxFull
 from voiced.realtime.pipeline import AudioPipeline
 from voiced.realtime.rates import TokenBucket
 from voiced.realtime.reply import Reply, Speaker
+from voiced.realtime.silence import SilenceTimer
 from voiced.settings import Settings
 from voiced.store.history import History
 from voiced.tools.toolbox import ToolContext
@@ -94,6 +96,7 @@ class Session:
         self._send_work, self._work = trio.open_memory_channel[Generate](REPLIES_WAITING)
         self._scopes: dict[str, trio.CancelScope] = {}
         self._replies: dict[str, Reply] = {}
+        self._silence = SilenceTimer()
         self._inputs: list[inp.Input] = []
         self._stepping = False
         self._ended = False
@@ -176,11 +179,17 @@ class Session:
 
     def _step(self, event: inp.Input) -> None:
         now = trio.current_time()
-        if isinstance(event, inp.CreateResponse | inp.Announce):
+        if isinstance(event, inp.CreateResponse | inp.Announce | inp.IdleTimeout):
             self._turn_began = now
             self._stt_ms = None
         elif isinstance(event, inp.TranscriptReady):
             self._stt_ms = (now - self._turn_began) * 1000
+        elif isinstance(event, inp.ReplyAudio):
+            active = self._state.active
+            if active is not None and active.id == event.response_id:
+                self._silence.play(now, event.duration_ms)
+        elif isinstance(event, inp.TruncateItem | inp.SpeechStarted):
+            self._silence.stop_playing(now)
         before = self._state
         self._state, effects = step(before, event)
         for problem in violations(before, self._state, effects):
@@ -233,6 +242,8 @@ class Session:
                 if reply is not None:
                     reply.resume()
                 self.pipeline.release()
+            case ArmIdle():
+                self._silence.arm(effect.milliseconds, self.pipeline.position_ms)
             case ClaimAudio():
                 self._turn_began = trio.current_time()
                 self.pipeline.claim(effect.item_id, transcribe=effect.transcribe)
@@ -273,11 +284,17 @@ class Session:
         """Start replies as they are asked for, until cancelled or the session expires."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tell_missed)
+            nursery.start_soon(self._silence.watch, self._tell_silence)
             with trio.move_on_after(self._parts.settings.session.max_s):
                 async for generate in self._work:
                     nursery.start_soon(self._reply, generate)
             self.apply(inp.Expire())
             await trio.sleep_forever()
+
+    def _tell_silence(self, since_ms: int, idle_ms: int) -> None:
+        """Nobody has spoken for so long, since that place in the input at the earliest."""
+        now_ms = self.pipeline.position_ms
+        self.apply(inp.IdleTimeout(max(since_ms, now_ms - idle_ms), now_ms))
 
     async def _tell_missed(self) -> None:
         """Say what nobody was there to hear, such as a timer that was over during a restart.

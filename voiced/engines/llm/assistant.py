@@ -105,6 +105,8 @@ class AssistantEngine:
         role = messages[-1].get("role") if messages else None
         if role == "tool":
             return self._to_tools(messages)
+        if role == "system" and messages[-1].get("name") == "silence":
+            return self._general("silence")
         if offer.must_call:
             return self._forced(messages, offer)
         asked = _unanswered(messages)
