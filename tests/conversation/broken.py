@@ -84,6 +84,16 @@ def silence_timed_all_the_while(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(idle, "idle_ms", broken)
 
 
+def silence_told_untimed(patch: pytest.MonkeyPatch) -> None:
+    def broken(draft: Draft, event: inp.IdleTimeout) -> None:
+        draft.set(idle_ms=draft.state.idle_ms or 5_000)
+        idle.on_idle(draft, event)
+
+    handlers = dict(core.HANDLERS)
+    handlers[inp.IdleTimeout] = broken
+    patch.setattr(core, "HANDLERS", handlers)
+
+
 def noise_told(patch: pytest.MonkeyPatch) -> None:
     def broken(draft: Draft, held: Held) -> None:
         hold.begin_speech(draft, held.audio_start_ms + 1)
@@ -175,6 +185,7 @@ BREAKS: list[tuple[int, Break]] = [
     (6, held_with_nothing_to_go_on_with),
     (6, noise_told),
     (6, silence_timed_all_the_while),
+    (6, silence_told_untimed),
     (7, latest_configuration),
     (8, speech_not_stored),
     (9, always_at_the_front),

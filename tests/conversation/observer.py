@@ -50,6 +50,7 @@ class Observer:
         self.call_ids: set[str] = set()
         self.speech: str | None = None
         self.armed: int | None = None
+        self.time_is_over = False
         self.closed = False
         self.last_input: inp.Input | None = None
         self.last_event: Any = None
@@ -61,6 +62,9 @@ class Observer:
         self.last_input = event
         if self.closed and effects:
             self.broken.append((4, "something after the end of the session"))
+        self.time_is_over = isinstance(event, inp.IdleTimeout) and self.armed is not None
+        if isinstance(event, inp.IdleTimeout):
+            self.armed = None
         if isinstance(event, inp.TranscriptReady):
             self.hear_user(event.item_id, event.text.split())
         elif isinstance(event, inp.TranscriptFailed):
@@ -167,6 +171,8 @@ class Observer:
             case ev.TimeoutTriggered():
                 if self.active() or self.speech is not None or self.held is not None:
                     self.broken.append((6, "told of silence while somebody speaks"))
+                if not self.time_is_over:
+                    self.broken.append((6, "told of a silence that was not timed"))
             case ev.BufferCommitted():
                 self.speech = None
                 self.unstored.add(event.item_id)

@@ -232,6 +232,10 @@ class Inspection:
     def on_speech_stopped(self, _event: ev.SpeechStoppedEvent) -> None:
         self.spoken = True
 
+    def on_silence(self, _event: ev.TimeoutTriggered) -> None:
+        if self.before.idle_ms is None:
+            self.report(6, "told of a silence that was not timed")
+
     def on_committed(self, event: ev.BufferCommitted) -> None:
         self.spoken = True
         self.unstored.add(event.item_id)
@@ -301,9 +305,10 @@ class Inspection:
             was = self.snapshots.get(response.id)
             if was is not None and was.options != response.options:
                 self.report(7, "its options changed", response.id)
-        if self.after.idle_ms is not None and (active or self.after.speech_item is not None):
-            self.report(6, "silence is timed while somebody speaks")
         held = self.after.held
+        speech = self.after.speech_item is not None or held is not None
+        if self.after.idle_ms is not None and (active or speech):
+            self.report(6, "silence is timed while somebody speaks")
         if held is not None and not self.after.closed:
             if held.response_id not in active or not is_heard(self.after):
                 self.report(6, "a sound is held with no reply to go on with", held.response_id)
@@ -336,6 +341,7 @@ FOLLOW: dict[type[ev.ServerEvent], Callable[[Inspection, Any], None]] = {
     ev.SessionUpdated: Inspection.on_updated,
     ev.SpeechStartedEvent: Inspection.on_speech_started,
     ev.SpeechStoppedEvent: Inspection.on_speech_stopped,
+    ev.TimeoutTriggered: Inspection.on_silence,
     ev.BufferCommitted: Inspection.on_committed,
     ev.ItemAdded: Inspection.on_item_added,
     ev.ItemDone: Inspection.on_item_done,

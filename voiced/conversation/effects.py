@@ -89,7 +89,7 @@ class EndHold(Struct, frozen=True):
 
 class ArmIdle(Struct, frozen=True):
     """Give in `IdleTimeout` when nothing else came for so long, counted from when all that was
-    sent has been played. None: time does not run any more."""
+    sent has been played. It is given once; then time does not run any more, as after None."""
 
     milliseconds: int | None
 

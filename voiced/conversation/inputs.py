@@ -94,7 +94,10 @@ class SpeechDismissed(Struct, frozen=True):
 
 
 class IdleTimeout(Struct, frozen=True):
-    """The time of `ArmIdle` is over: nobody has spoken in this stretch of the input."""
+    """The time of `ArmIdle` is over: nobody has spoken in this stretch of the input.
+
+    Time runs no more from here on, until the next `ArmIdle`.
+    """
 
     audio_start_ms: int
     audio_end_ms: int
