@@ -10,7 +10,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import psutil
 import pytest
 import trio
 from structlog.testing import capture_logs
