@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from tests.web.harness import ask, get, make_app, running, status_of
+from voiced.realtime.asyncapi import encoded_parts
 from voiced.web.docs_page import docs_page
 from voiced.web.openapi import describe
+
+if TYPE_CHECKING:
+    import pytest
 
 
 async def test_the_page_names_every_operation_and_loads_nothing() -> None:
@@ -43,3 +48,22 @@ def test_what_a_description_says_is_text() -> None:
     page = docs_page(document)
     for markup in ("<script>", "<b>", "<i>", "<u>", "a < b", '"&<', "</pre>\\"):
         assert markup not in page
+
+
+async def test_nothing_of_the_documents_is_made_while_people_talk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def late(*args: object, **kwargs: object) -> None:
+        raise AssertionError("this takes a tenth of a second, in which no audio moves")
+
+    encoded_parts.cache_clear()
+    app = make_app()
+    for where, what in (
+        ("voiced.web.routes.documents", "describe"),
+        ("voiced.web.routes.documents", "docs_page"),
+        ("voiced.realtime.asyncapi", "describe_realtime"),
+    ):
+        monkeypatch.setattr(f"{where}.{what}", late)
+    async with running(app=app) as (_, port):
+        for path in ("/openapi.json", "/asyncapi.json", "/docs"):
+            assert status_of(await ask(port, get(path))) == 200

@@ -41,8 +41,6 @@ async def test_the_engines_that_are_loaded_are_listed_with_the_name_of_the_whole
         "kind": "tts",
         "version": "1.52",
         "model": "eSpeak NG",
-        "languages": ["en"],
-        "voices": ["en-us", "de"],
     }
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from voiced import __version__
 from voiced.realtime.schemas import TEMPLATE, client_schemas, server_schemas
@@ -23,6 +26,23 @@ QUERY = {
         },
     },
 }
+
+
+def encode_realtime(host: str, *, secure: bool) -> bytes:
+    """`describe_realtime` as JSON. All but the address is made once, by the first call: that
+    takes long enough to be heard by whoever talks to the daemon."""
+    return msgspec.json.encode({**encoded_parts(), "servers": servers_of(host, secure=secure)})
+
+
+@cache
+def encoded_parts() -> dict[str, msgspec.Raw]:
+    """The document, its parts as JSON."""
+    return {key: msgspec.Raw(msgspec.json.encode(v)) for key, v in describe_realtime().items()}
+
+
+def servers_of(host: str, *, secure: bool) -> dict[str, Any]:
+    """Where the socket is."""
+    return {"voiced": {"host": host, "protocol": "wss" if secure else "ws"}}
 
 
 def describe_realtime(host: str = "localhost:8080", *, secure: bool = False) -> dict[str, Any]:
@@ -46,7 +66,7 @@ def describe_realtime(host: str = "localhost:8080", *, secure: bool = False) -> 
             "license": {"name": "GPL-3.0-or-later"},
         },
         "defaultContentType": "application/json",
-        "servers": {"voiced": {"host": host, "protocol": "wss" if secure else "ws"}},
+        "servers": servers_of(host, secure=secure),
         "channels": {
             "realtime": {
                 "address": "/v1/realtime",

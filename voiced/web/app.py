@@ -14,7 +14,7 @@ from voiced.errors import VoicedError
 from voiced.web.bodies import answer_error, answer_refusal
 from voiced.web.refusal import Refusal, Refused
 from voiced.web.routes.chat import chat_routes
-from voiced.web.routes.documents import document_routes
+from voiced.web.routes.documents import add_documents
 from voiced.web.routes.models import model_routes
 from voiced.web.routes.secrets import secret_routes
 from voiced.web.routes.speech import speech_routes
@@ -74,7 +74,7 @@ def build_app(status: StatusSource, services: Services) -> VoicedApp:
     app.register_blueprint(secret_routes(services))
     app.register_blueprint(transcription_routes(services))
     app.register_blueprint(speech_routes(services))
-    app.register_blueprint(document_routes(app))
+    add_documents(app)  # the last: it describes all others
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(VoicedError, _answer_voiced_error)
     app.register_error_handler(Refused, _answer_refused)

@@ -29,8 +29,6 @@ class LoadedEngine(Struct, frozen=True, kw_only=True):
     kind: Kind
     version: str
     model: str
-    languages: tuple[str, ...]
-    voices: tuple[str, ...]
 
 
 class Model(Struct, frozen=True, kw_only=True):
@@ -95,8 +93,6 @@ def list_models(services: Services) -> list[Model]:
                 kind=info.kind,
                 version=info.version,
                 model=info.model,
-                languages=info.languages,
-                voices=info.voices,
             ),
         )
     return list(models.values())
