@@ -39,6 +39,17 @@ async def test_said_text_is_a_wav_file_with_speech(tmp_path: Path) -> None:
     assert find_speech(read_pcm16(path, 24_000), 24_000) is not None
 
 
+async def test_what_is_for_the_eye_alone_is_not_said(tmp_path: Path) -> None:
+    plain, marked = tmp_path / "plain.wav", tmp_path / "marked.wav"
+    text = "**One** two:\n\n```\nx = [1, 2, 3]\n```\n- three \U0001f600"
+    await run_voiced("say", text, "--out", str(marked))
+    await run_voiced("say", "One two:\nthree", "--out", str(plain))
+    assert read_wav(marked).duration_s == pytest.approx(read_wav(plain).duration_s, abs=0.01)
+    done = await run_voiced("say", "```\ncode\n```", "--out", str(tmp_path / "code.wav"))
+    assert done.returncode == 1
+    assert b"nothing in the text" in done.stderr
+
+
 async def test_slower_speech_is_longer(tmp_path: Path) -> None:
     seconds = []
     for speed in ("1.5", "0.7"):
@@ -139,8 +150,10 @@ async def test_sentence_that_means_nothing_is_not_understood() -> None:
 
 def test_text_is_cut_at_ends_of_sentences() -> None:
     text = "One two. Three four! Five\n\nSix"
-    assert split_text(text) == ["One two. Three four! Five Six"]
-    assert split_text(text, 11) == ["One two.", "Three four!", "Five Six"]
+    assert split_text(text) == [text], "line breaks are what lists and code are known by"
+    assert split_text(text, 11) == ["One two.", "Three four!", "Five\n\nSix"]
+    assert split_text(text, 12) == ["One two.", "Three four!", "Five\n\nSix"]
+    assert split_text("Five\n\nSix", 8) == ["Five", "Six"]
     assert split_text("one two three", 8) == ["one two", "three"]
     assert split_text("a" * 25, 10) == ["a" * 10, "a" * 10, "a" * 5]
     assert split_text(" \n ") == []

@@ -128,6 +128,15 @@ async def test_pcm_is_what_the_engine_said_at_24_khz(build: Callable[..., Voiced
     assert tts.left == ["done", "done"]
 
 
+async def test_what_is_for_the_eye_alone_is_not_said(build: Callable[..., VoicedApp]) -> None:
+    tts = FakeTts()
+    text = "**Take** 5 km:\n```\nx = 1. Really.\n```\nThen *stop*. \U0001f600"
+    async with running(app=build(tts=tts)) as (_, port):
+        response = await ask(port, say(input=text, response_format="pcm"))
+    assert status_of(response) == 200
+    assert [said for said, _, _ in tts.spoken] == ["Take 5 kilometers:", "Then stop."]
+
+
 async def test_wav_says_that_its_length_is_unknown(build: Callable[..., VoicedApp]) -> None:
     async with running(app=build()) as (_, port):
         body = body_of(await ask(port, say(input="One.", response_format="wav", speed=2)))
@@ -214,8 +223,9 @@ async def test_text_without_words_is_refused_and_unknown_fields_are_not(
     build: Callable[..., VoicedApp],
 ) -> None:
     async with running(app=build()) as (_, port):
-        response = await ask(port, say(input=" … !"))
-        assert (status_of(response), error_of(response)["code"]) == (400, "nothing_to_say")
+        for text in (" … !", "```\nprint()\n```", "\U0001f600"):
+            response = await ask(port, say(input=text))
+            assert (status_of(response), error_of(response)["code"]) == (400, "nothing_to_say")
         response = await ask(port, say(input="A.", response_format="pcm", future="x"))
         assert status_of(response) == 200
 

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from voiced.settings import Settings
 
-# Well below what an engine takes in one request, and enough for its melody.
-_PIECE_CHARACTERS: Final = 1_000
+# A fifth of what an engine takes in one request, since units and the like are spelled out; and
+# enough for its melody.
+_PIECE_CHARACTERS: Final = 800
 _SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+|\n\s*\n")
 
 
@@ -68,7 +69,12 @@ def run(args: argparse.Namespace) -> int:
     if not pieces:
         raise UsageError("there is no text to say")
     file_format = choose_format(args.out)
-    speech = Speech(pieces=tuple(pieces), voice=args.voice or settings.tts.voice, speed=speed)
+    speech = Speech(
+        pieces=tuple(pieces),
+        language=settings.stt.language,
+        voice=args.voice or settings.tts.voice,
+        speed=speed,
+    )
     seconds = run_trio(_speak, settings, speech, file_format, args.out)
     if args.json:
         report = {
@@ -87,20 +93,14 @@ def run(args: argparse.Namespace) -> int:
 def split_text(text: str, most: int = _PIECE_CHARACTERS) -> list[str]:
     """`text` in pieces of at most `most` characters, at ends of sentences where there are any."""
     pieces: list[str] = []
-    for part in _SENTENCE_END.split(text):
-        sentence = part.strip()
-        while len(sentence) > most:
-            cut = sentence.rfind(" ", 1, most + 1)
-            cut = most if cut < 0 else cut
-            pieces.append(sentence[:cut])
-            sentence = sentence[cut:].strip()
-        if not sentence:
-            continue
-        if pieces and len(pieces[-1]) + 1 + len(sentence) <= most:
-            pieces[-1] += " " + sentence
-        else:
-            pieces.append(sentence)
-    return pieces
+    rest = text.strip()
+    while len(rest) > most:
+        ends = [found.end() for found in _SENTENCE_END.finditer(rest, 0, most + 1)]
+        space = rest.rfind(" ", 1, most + 1)
+        cut = ends[-1] if ends else most if space < 0 else space
+        pieces.append(rest[:cut].rstrip())
+        rest = rest[cut:].lstrip()
+    return [*pieces, rest] if rest else pieces
 
 
 def choose_format(path: Path) -> Format:

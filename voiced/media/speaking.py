@@ -10,6 +10,7 @@ import trio
 from voiced.audio.pcm import WIRE_HZ, bytes_for_ms
 from voiced.audio.resample import StreamResampler
 from voiced.engines.ports import Priority, Tts
+from voiced.engines.tts.spoken import SpokenText
 from voiced.engines.tts.text import ClauseSplitter
 from voiced.errors import SpeechError, VoicedError, leaves
 from voiced.media import wire
@@ -35,20 +36,21 @@ class Speech(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be said, piece by piece, and how.
 
     A piece is a request to the engine: clauses begin to sound soonest, longer ones sound best.
-    `voice` is the engine's own name of it, "" its default.
+    Pieces are as they were written: what is for the eye alone is not said. `voice` is the engine's
+    own name of it, "" its default; `language` is that of the text where the voice has none.
     """
 
     pieces: tuple[str, ...]
+    language: str
     voice: str = ""
     speed: float = 1.0
     priority: Priority = Priority.CONVERSATION
 
 
 def split_clauses(text: str) -> tuple[str, ...]:
-    """`text` in clauses that have something to say, in order."""
+    """`text` in clauses, in order."""
     splitter = ClauseSplitter()
-    clauses = [*splitter.feed(text), *splitter.flush()]
-    return tuple(clause.strip() for clause in clauses if any(map(str.isalnum, clause)))
+    return (*splitter.feed(text), *splitter.flush())
 
 
 def _nobody(done: int, total: int) -> None:
@@ -115,29 +117,52 @@ async def speak(speech: Speech, tts: Tts, put: Put, advance: Advance = _nobody) 
     The next piece is spoken once the one before was put: a slow listener holds up the engine
     for nobody else, and at most one piece of sound waits. Raises `EngineError` and `SpeechError`.
     """
-    sent = 0
-    resampler: StreamResampler | None = None
-
-    async def put_portions(pcm: bytes) -> None:
-        nonlocal sent
-        for start in range(0, len(pcm), PORTION_BYTES):
-            portion = pcm[start : start + PORTION_BYTES]
-            await put(portion)
-            sent += len(portion)
-
+    spoken = SpokenText(speech.voice, speech.language)
+    voice = _Voice(speech, tts, put)
+    silent = True
     for done, piece in enumerate(speech.pieces, 1):
-        async with tts.speak(
-            piece, voice=speech.voice, speed=speech.speed, priority=speech.priority
+        await trio.lowlevel.checkpoint()  # of a long text, many pieces may be silent
+        if heard := spoken.clause(piece):
+            silent = False
+            await voice.say(heard)
+        advance(done, len(speech.pieces))
+    if silent:
+        raise SpeechError("There is nothing in the text that could be said.")
+    await voice.finish()
+    if not voice.sent:
+        raise SpeechError("The engine made no sound of this text.")
+    return voice.sent / (2 * RATE_HZ)
+
+
+class _Voice:
+    """One voice that says piece after piece, as one stream of sound."""
+
+    def __init__(self, speech: Speech, tts: Tts, put: Put) -> None:
+        self._speech = speech
+        self._tts = tts
+        self._put = put
+        self._resampler: StreamResampler | None = None
+        self.sent = 0
+
+    async def say(self, text: str) -> None:
+        speech = self._speech
+        async with self._tts.speak(
+            text, voice=speech.voice, speed=speech.speed, priority=speech.priority
         ) as chunks:
             async for chunk in chunks:
-                if resampler is None or resampler.from_hz != chunk.sample_rate:
-                    if resampler is not None:
-                        await put_portions(resampler.flush())
-                    resampler = StreamResampler(chunk.sample_rate, RATE_HZ)
-                await put_portions(resampler.resample(chunk.pcm))
-        advance(done, len(speech.pieces))
-    if resampler is not None:
-        await put_portions(resampler.flush())
-    if not sent:
-        raise SpeechError("The engine made no sound of this text.")
-    return sent / (2 * RATE_HZ)
+                if self._resampler is None or self._resampler.from_hz != chunk.sample_rate:
+                    await self.finish()
+                    self._resampler = StreamResampler(chunk.sample_rate, RATE_HZ)
+                await self._put_portions(self._resampler.resample(chunk.pcm))
+
+    async def finish(self) -> None:
+        """Put what the resampler still holds."""
+        if self._resampler is not None:
+            await self._put_portions(self._resampler.flush())
+            self._resampler = None
+
+    async def _put_portions(self, pcm: bytes) -> None:
+        for start in range(0, len(pcm), PORTION_BYTES):
+            portion = pcm[start : start + PORTION_BYTES]
+            await self._put(portion)
+            self.sent += len(portion)

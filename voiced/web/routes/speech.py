@@ -10,7 +10,6 @@ from msgspec import Meta, Struct
 from quart import Blueprint, Response
 
 from voiced.engines.tts.voices import Voices
-from voiced.errors import SpeechError
 from voiced.media.formats import MEDIA_TYPES, Format
 from voiced.media.speaking import Speech, speak_to_file, split_clauses
 from voiced.web.bodies import read_json
@@ -100,13 +99,15 @@ def speech_routes(services: Services) -> Blueprint:
         for one of the engine's; the model that is named does not matter.
         """
         asked = await read_json(SpeechRequest)
-        clauses = split_clauses(asked.input)
-        if not clauses:
-            raise SpeechError("There is nothing in 'input' that could be said.")
         name = asked.voice.id if isinstance(asked.voice, VoiceId) else asked.voice
 
         async def produce(put: Put) -> None:
-            speech = Speech(pieces=clauses, voice=voices.resolve(name), speed=asked.speed)
+            speech = Speech(
+                pieces=split_clauses(asked.input),
+                language=services.settings.stt.language,
+                voice=voices.resolve(name),
+                speed=asked.speed,
+            )
 
             async def put_event(data: bytes) -> None:
                 await put(encode_event(AudioDelta(base64.b64encode(data).decode())))
