@@ -93,6 +93,14 @@ class Session(Section, frozen=True):
     ping_s: Seconds = 20.0
     audio_lead_ms: Positive = 400
     history_items: Positive = 200
+    item_audio_mb: Annotated[
+        NonNegative,
+        limit(
+            "MiB of audio a session",
+            "the audio of the oldest items is let go of: `conversation.item.retrieve` returns them "
+            "without it",
+        ),
+    ] = 8.0
 
 
 class Limits(Section, frozen=True):

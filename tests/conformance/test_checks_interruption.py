@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 import trio
 
 from tests.conformance.checking import ANSWER_END, spoken_turn
 from tests.realtime.fakes import silence
+from voiced.audio.formats import PCM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +89,7 @@ async def test_check_40_truncate(door: Door) -> None:
     async with door.connect() as client:
         response = await client.type_in("hello")
         item_id = response["output"][0]["id"]
+        sent = b"".join(client.audio(response["id"]))
 
         async def truncate(**change: object) -> None:
             fields: Mapping[str, object] = {
@@ -101,8 +104,10 @@ async def test_check_40_truncate(door: Door) -> None:
         truncated = await client.until("conversation.item.truncated")
         assert (truncated["item_id"], truncated["audio_end_ms"]) == (item_id, 750)
         await client.send("conversation.item.retrieve", item_id=item_id)
-        item = (await client.until("conversation.item.retrieved"))["item"]
-        assert "transcript" not in item["content"][0]
+        (part,) = (await client.until("conversation.item.retrieved"))["item"]["content"]
+        assert "transcript" not in part
+        assert base64.b64decode(part["audio"]) == sent[: PCM.bytes_for_ms(750)]
+        assert len(sent) == PCM.bytes_for_ms(1500)
         await truncate(item_id="gone")
         assert (await client.error())["code"] == "item_truncate_invalid_item_id"
         await truncate(audio_end_ms=100_000)

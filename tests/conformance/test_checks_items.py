@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -61,3 +62,20 @@ async def test_check_23_retrieve_and_delete(door: Door) -> None:
         assert (await client.until("conversation.item.deleted"))["item_id"] == item["id"]
         await client.send("conversation.item.retrieve", item_id=item["id"])
         assert (await client.error())["code"] == "item_retrieve_invalid_item_id"
+
+
+async def test_check_24_what_was_said_can_be_had_again(door: Door, spoken: bytes) -> None:
+    async with door.connect() as client:
+        await client.configure(
+            audio={"input": {"turn_detection": None, "transcription": {"model": "whisper-1"}}}
+        )
+        await client.append(spoken)
+        await client.send("input_audio_buffer.commit")
+        item_id = (await client.until("conversation.item.done"))["item"]["id"]
+        heard = await client.until("conversation.item.input_audio_transcription.completed")
+        assert heard["item_id"] == item_id
+        await client.send("conversation.item.retrieve", item_id=item_id)
+        (part,) = (await client.until("conversation.item.retrieved"))["item"]["content"]
+        assert part["type"] == "input_audio"
+        assert base64.b64decode(part["audio"]) == spoken
+        assert part["transcript"] == heard["transcript"] != ""

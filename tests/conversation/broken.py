@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import structs
 
-from voiced.conversation import context, core, hold, idle, outputs, replies, speech
+from voiced.conversation import context, core, edits, hold, idle, outputs, replies, speech
 from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
-from voiced.conversation.effects import Generate, StoreItem
+from voiced.conversation.effects import ForgetAudio, Generate, KeepAudio, StoreItem
 from voiced.conversation.snapshot import plan_response
 from voiced.conversation.state import ActiveResponse, Draft, Held, State
 from voiced.conversation.tool_rounds import Round
@@ -169,6 +169,28 @@ def outputs_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Round, "messages", broken)
 
 
+def audio_not_kept(patch: pytest.MonkeyPatch) -> None:
+    add_audio = outputs.add_audio
+
+    def broken(draft: Draft, response: ActiveResponse, event: inp.ReplyAudio) -> None:
+        add_audio(draft, response, event)
+        draft.effects = [e for e in draft.effects if not isinstance(e, KeepAudio)]
+
+    patch.setattr(core, "add_audio", broken)
+
+
+def audio_outlives_its_item(patch: pytest.MonkeyPatch) -> None:
+    delete_item = edits.delete_item
+
+    def broken(draft: Draft, event: inp.DeleteItem) -> None:
+        delete_item(draft, event)
+        draft.effects = [e for e in draft.effects if not isinstance(e, ForgetAudio)]
+
+    handlers = dict(core.HANDLERS)
+    handlers[inp.DeleteItem] = broken
+    patch.setattr(core, "HANDLERS", handlers)
+
+
 Break = Callable[[pytest.MonkeyPatch], None]
 
 BREAKS: list[tuple[int, Break]] = [
@@ -191,4 +213,6 @@ BREAKS: list[tuple[int, Break]] = [
     (9, always_at_the_front),
     (10, truncation_ignored),
     (10, outputs_forgotten),
+    (11, audio_not_kept),
+    (11, audio_outlives_its_item),
 ]

@@ -1,4 +1,4 @@
-"""An observer that knows only what goes in and what comes out, and the ten invariants.
+"""An observer that knows only what goes in and what comes out, and the invariants.
 
 It rebuilds from server events what a client believes, and from the inputs what was said, so
 that it shares no code with what it judges. Words are told apart by being unique.
@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from tests.conversation.seen import SeenClause, SeenItem, SeenResponse
 from voiced.conversation import effects as fx
@@ -52,6 +53,10 @@ class Observer:
         self.armed: int | None = None
         self.time_is_over = False
         self.closed = False
+        self.sent: dict[str, int] = {}
+        self.kept: dict[str, int] = {}
+        self.cut: dict[str, int] = {}
+        self.outlived: set[str] = set()
         self.last_input: inp.Input | None = None
         self.last_event: Any = None
 
@@ -86,6 +91,13 @@ class Observer:
                     self.last_event = effect.event
                 case fx.Abort():
                     self.responses[effect.response_id].aborted = True
+                case fx.KeepAudio():
+                    self.see_kept(effect)
+                case fx.CutAudio():
+                    self.cut[effect.item_id] = effect.end_ms
+                case fx.ForgetAudio():
+                    self.kept.pop(effect.item_id, None)
+                    self.outlived.discard(effect.item_id)
                 case fx.StoreItem():
                     self.unstored.discard(effect.item.id)
                 case fx.ArmIdle():
@@ -115,7 +127,7 @@ class Observer:
     def hear_user(self, item_id: str, words: list[str]) -> None:
         item = self.unheard.pop(item_id, None)
         if item is not None:
-            item.words, item.transcribing = words, False
+            item.words, item.transcribing = item.words + words, False
 
     def active(self) -> list[str]:
         """Ids of the responses that run in the conversation."""
@@ -153,12 +165,17 @@ class Observer:
                 self.see_item_done(event)
             case ev.ItemDeleted():
                 self.order.remove(event.item_id)
+                self.outlived.add(event.item_id)
+                self.sent.pop(event.item_id, None)
             case ev.ItemTruncated():
                 item = self.items[event.item_id]
                 heard = Fraction(event.audio_end_ms)
                 if item.heard_ms is not None and heard > item.heard_ms:
                     self.broken.append((10, "a truncation gave back what was cut"))
                 item.heard_ms = heard
+                if self.cut.get(event.item_id) != event.audio_end_ms:
+                    self.broken.append((11, "the audio was not cut where it was said to be"))
+                self.sent.pop(event.item_id, None)
             case ev.SpeechStartedEvent():
                 self.speech = event.item_id
                 if self.held is not None and event.audio_start_ms != self.held[1]:
@@ -348,6 +365,8 @@ class Observer:
             clause = item.clauses[sent.span]
             clause.sent_ms += Fraction(sent.duration_ms)
             clause.whole_ms = Fraction(sent.clause_ms)
+            if response.created.conversation_id is not None and item.heard_ms is None:
+                self.sent[event.item_id] = self.sent.get(event.item_id, 0) + 1
 
     def compare(self, response: SeenResponse, event: Any, text: object) -> None:  # noqa: ANN401
         if text != self.output_of(response, event).text:
@@ -388,9 +407,21 @@ class Observer:
                 "function_call_output", item.status, call_id=item.call_id, text=item.output
             )
             return
-        words = [word for part in item.content for word in getattr(part, "text", "").split()]
-        spoken = isinstance(self.last_event, ev.BufferCommitted) and self.transcribes()
-        spoken = spoken and not isinstance(self.last_input, inp.IdleTimeout)
+        self.see_message(item)
+
+    def see_message(self, item: Message) -> None:
+        """A message that is no output: typed, said, or both. Words are behind the sound."""
+        sent = self.last_input
+        texts = [getattr(p, "text", "") or getattr(p, "transcript", "") or "" for p in item.content]
+        words = [word for text in texts for word in text.split()]
+        if any(getattr(part, "audio", UNSET) is not UNSET for part in item.content):
+            self.broken.append((11, "audio in an event about an item"))
+        given = isinstance(sent, inp.CreateItem) and any(
+            getattr(part, "audio", UNSET) is not UNSET and part.transcript is None
+            for part in getattr(sent.item, "content", ())
+        )
+        spoken = (given or isinstance(self.last_event, ev.BufferCommitted)) and self.transcribes()
+        spoken = spoken and not isinstance(sent, inp.IdleTimeout)
         self.items[item.id] = SeenItem(item.role, item.status, words, transcribing=spoken)
         if spoken:
             self.unheard[item.id] = self.items[item.id]
@@ -536,7 +567,23 @@ class Observer:
 
     # -- at the end of a step, and of the session ------------------------------------------
 
+    def see_kept(self, effect: fx.KeepAudio) -> None:
+        """Audio to keep: it must be what was just sent, in an item of the conversation."""
+        sent = self.last_event
+        if not isinstance(sent, ev.OutputAudioDelta) or sent.delta != effect.audio:
+            self.broken.append((11, "audio is kept that was not sent"))
+        if self.items[effect.item_id].heard_ms is not None:
+            self.broken.append((11, "audio is kept of an item that was cut"))
+        if effect.item_id not in self.order:
+            self.broken.append((11, "audio is kept of an item that is not in the conversation"))
+        self.kept[effect.item_id] = self.kept.get(effect.item_id, 0) + 1
+
     def after_step(self) -> None:
+        if self.outlived:
+            self.broken.append((11, "the audio of an item outlives it"))
+        for item_id, count in self.sent.items():
+            if self.kept.get(item_id, 0) != count:
+                self.broken.append((11, "audio was sent and not kept"))
         if self.unstored:
             self.broken.append((8, "a commit was not stored"))
         busy = self.active() or self.speech is not None or self.held is not None

@@ -1,4 +1,6 @@
-"""The ten invariants of the design, over random walks; and that each breach is noticed."""
+"""The ten invariants of the design, and an eleventh about the audio kept, over random walks; and
+that each breach is noticed.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import hypothesis.strategies as st
 from hypothesis.stateful import (
@@ -30,7 +30,7 @@ from voiced.conversation.core import begin, step
 from voiced.conversation.detection import ServerVad
 from voiced.conversation.effects import Effect, Emit
 from voiced.conversation.given import NewCall, NewMessage, NewOutput
-from voiced.conversation.items import InputText, OutputText
+from voiced.conversation.items import InputAudio, InputText, OutputText, Part
 
 if TYPE_CHECKING:
     from voiced.conversation.state import State
@@ -260,18 +260,21 @@ class Walk(RuleBasedStateMachine):
 
     @rule(
         count=COUNT,
-        by_assistant=RARELY,
+        kind=st.sampled_from(["typed"] * 4 + ["said", "written down", "by the assistant"]),
         place=st.sampled_from(["end", "end", "root", "behind"]),
         named=st.sampled_from([None, None, "mine_1", "mine_2", "item_s000003", "root"]),
         pick=PICK,
     )
-    def create_item(
-        self, count: int, by_assistant: bool, place: str, named: str | None, pick: int
-    ) -> None:
+    def create_item(self, count: int, kind: str, place: str, named: str | None, pick: int) -> None:
         text = self.say(count)
-        new = NewMessage(role="user", content=(InputText(text),), id=named)
-        if by_assistant:
-            new = NewMessage(role="assistant", content=(OutputText(text),), id=named)
+        content: dict[str, tuple[Part, ...]] = {
+            "typed": (InputText(text),),
+            "said": (InputText(text), InputAudio(audio=b"\0\0")),
+            "written down": (InputAudio(text, audio=b"\0\0"),),
+            "by the assistant": (OutputText(text),),
+        }
+        role: Literal["user", "assistant"] = "user" if "by" not in kind else "assistant"
+        new = NewMessage(role=role, content=content[kind], id=named)
         behind = {"end": None, "root": "root", "behind": self.an_item(pick)}[place]
         self.feed(inp.CreateItem(item=new, previous_item_id=behind, event_id="item_1"))
 
@@ -469,7 +472,7 @@ class Walk(RuleBasedStateMachine):
         """Every walk ends with the session, so that what was left open shows."""
         if hasattr(self, "state") and not self.over:
             self.feed(inp.ShutDown())
-            for number in range(1, 11):
+            for number in range(1, 12):
                 self.look(number)
 
     # -- the invariants, by name -----------------------------------------------------------
@@ -515,6 +518,10 @@ class Walk(RuleBasedStateMachine):
     @invariant()
     def i9_the_previous_item_is_the_one_in_front(self) -> None:
         self.look(9)
+
+    @invariant()
+    def i11_audio_is_kept_as_long_as_its_item(self) -> None:
+        self.look(11)
 
     @invariant()
     def i10_the_model_knows_what_was_heard(self) -> None:

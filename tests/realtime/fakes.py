@@ -18,6 +18,7 @@ from msgspec import structs
 from tests.clients.oracles import judge
 from voiced.audio.formats import PCM, WireFormat
 from voiced.audio.pcm import SPEECH_HZ, WIRE_HZ, bytes_for_ms
+from voiced.conversation import inputs as inp
 from voiced.engines.ports import (
     EngineInfo,
     Partial,
@@ -301,9 +302,11 @@ class Talk:
         """What the connection does with one client event."""
         event = decode(json.dumps({"type": kind, **fields}))
         if isinstance(event, Append):
-            self.session.append_audio(event.audio, event.event_id)
+            self.session.append_audio(event)
         elif isinstance(event, Commit):
             self.session.commit_audio(event.event_id)
+        elif isinstance(event, inp.CreateItem):
+            self.session.create_item(event)
         else:
             self.session.apply(event)
 
@@ -327,7 +330,7 @@ class Talk:
         """Feed audio at real-time pace."""
         step = form.bytes_for_ms(portion_ms)
         for start in range(0, len(audio), step):
-            self.session.append_audio(audio[start : start + step])
+            self.session.append_audio(Append(audio=audio[start : start + step]))
             await trio.sleep(portion_ms / 1000)
 
     async def next(self) -> dict[str, Any]:

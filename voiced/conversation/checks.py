@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from voiced.conversation import events as ev
-from voiced.conversation.effects import Effect, Emit, Generate, HoldReply, StoreItem
+from voiced.conversation.effects import (
+    Effect,
+    Emit,
+    ForgetAudio,
+    Generate,
+    HoldReply,
+    KeepAudio,
+    StoreItem,
+)
 from voiced.conversation.hold import is_heard
 from voiced.conversation.items import FunctionCall
 
@@ -46,7 +54,7 @@ def violations(before: State, after: State, effects: Sequence[Effect]) -> list[V
     A step that only passes on audio or text costs microseconds; one that moves items or asks
     for a reply grows with the history.
     """
-    if len(effects) == 1 and len(before.responses) == len(after.responses):
+    if 1 <= len(effects) <= 2 and len(before.responses) == len(after.responses):
         effect = effects[0]
         if type(effect) is Emit and type(effect.event) is ev.OutputAudioDelta:
             delta = effect.event
@@ -54,10 +62,26 @@ def violations(before: State, after: State, effects: Sequence[Effect]) -> list[V
                 if response.id == delta.response_id:
                     entry = response.message
                     if entry is not None and entry.item.id == delta.item_id:
-                        return []
+                        if kept_as_sent(response, entry, effects):
+                            return []
+                        break
     elif not effects and before.responses is after.responses:
         return []
     return Inspection(before, after).of(effects)
+
+
+def kept_as_sent(response: ActiveResponse, entry: Entry, effects: Sequence[Effect]) -> bool:
+    """Whether the audio of one delta is kept exactly if the item is in the conversation, whole."""
+    if response.conversation_id is None or entry.heard_ms is not None:
+        return len(effects) == 1
+    emitted, kept = effects[0], effects[-1]
+    return (
+        type(emitted) is Emit
+        and type(emitted.event) is ev.OutputAudioDelta
+        and type(kept) is KeepAudio
+        and kept.item_id == entry.item.id
+        and kept.audio is emitted.event.delta
+    )
 
 
 class Inspection:
@@ -74,6 +98,8 @@ class Inspection:
         self.open = {r.id: opened(r) for r in before.responses}
         self.places = {r.id: [e.item.id for e in r.outputs] for r in before.responses}
         self.before = before
+        self.unkept: set[str] = set()
+        self.left_behind: set[str] = set()
         self.moved: list[str] | None = None
         self.unfinished = {
             e.item.id for r in before.responses if r.id in self.default for e in r.outputs
@@ -88,6 +114,10 @@ class Inspection:
         for effect in effects:
             if isinstance(effect, Emit):
                 self.follow(effect.event)
+            elif isinstance(effect, KeepAudio):
+                self.unkept.discard(effect.item_id)
+            elif isinstance(effect, ForgetAudio):
+                self.left_behind.discard(effect.item_id)
             elif isinstance(effect, StoreItem):
                 self.unstored.discard(effect.item.id)
             elif isinstance(effect, Generate):
@@ -168,6 +198,10 @@ class Inspection:
     def on_audio(self, event: ev.InPart) -> None:
         if (ev.ContentPartDone, event.item_id) not in self.open[event.response_id]:
             self.report(3, f"{name(event)} outside of a part", event.response_id)
+        if isinstance(event, ev.OutputAudioDelta) and event.response_id in self.default:
+            entry = self.after.entry(event.item_id)
+            if entry is not None and entry.heard_ms is None:
+                self.unkept.add(event.item_id)
 
     def on_text_done(self, event: ev.OutputTextDone) -> None:
         if event.text != self.written.get(event.item_id):
@@ -270,6 +304,7 @@ class Inspection:
             self.report(9, "previous_item_id is not the item in front", self.owner(item_id))
 
     def on_deleted(self, event: ev.ItemDeleted) -> None:
+        self.left_behind.add(event.item_id)
         if event.item_id in self.order:
             self.order.remove(event.item_id)
 
@@ -316,6 +351,10 @@ class Inspection:
                 self.report(6, "a sound is told and held at once", held.response_id)
         for response_id in self.interrupted & self.default:
             self.report(6, "not cancelled when the user began to speak", response_id)
+        for item_id in self.left_behind:
+            self.report(11, "the audio of an item outlives it", self.owner(item_id))
+        for item_id in self.unkept:
+            self.report(11, "audio was sent and not kept", self.owner(item_id))
         if self.unstored:
             self.report(8, "the user's speech was not stored", next(iter(self.default), None))
         if self.moved is None and self.before.entries is self.after.entries:

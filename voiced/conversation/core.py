@@ -21,7 +21,7 @@ from voiced.conversation.config import (
 )
 from voiced.conversation.detection import Detections
 from voiced.conversation.edits import create_item, delete_item, retrieve_item, truncate_item
-from voiced.conversation.effects import Close, Configure, Effect, Emit
+from voiced.conversation.effects import Close, Configure, Effect, Emit, ForgetAudio
 from voiced.conversation.hold import (
     on_speech_confirmed,
     on_speech_dismissed,
@@ -159,6 +159,7 @@ def forget_surplus(draft: Draft) -> None:
         if surplus > 0 and entry.item.status != "in_progress" and not entry.transcribing:
             surplus -= 1
             draft.emit(ev.ItemDeleted(item_id=entry.item.id))
+            draft.effects.append(ForgetAudio(entry.item.id))
         else:
             kept.append(entry)
     draft.set(entries=tuple(kept))

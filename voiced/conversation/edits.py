@@ -10,8 +10,8 @@ from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
 from voiced.conversation.config import Rejected
 from voiced.conversation.context import as_heard
-from voiced.conversation.effects import StoreItem
-from voiced.conversation.given import NewCall, entry_of
+from voiced.conversation.effects import CutAudio, ForgetAudio, HearAudio, StoreItem
+from voiced.conversation.given import NewCall, entry_of, given_audio, transcripts
 from voiced.conversation.items import OutputAudio
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ ROOT = "root"
 
 
 def create_item(draft: Draft, event: inp.CreateItem) -> None:
-    """Insert a typed message, a function call, or the output of one."""
+    """Insert a typed or spoken message, a function call, or the output of one."""
     new = event.item
     item_id = new.id or draft.new_id("item")
     if draft.state.knows(item_id) or item_id == ROOT:
@@ -47,7 +47,9 @@ def create_item(draft: Draft, event: inp.CreateItem) -> None:
             f"Previous item '{after}' does not exist.",
             param="previous_item_id",
         )
-    item = entry.item
+    item, audio = entry.item, given_audio(new)
+    unheard = audio is not None and not any(transcripts(item))
+    entry = structs.replace(entry, transcribing=unheard and draft.state.transcribes)
     draft.add_entry(entry, after, at_root=at_root)
     if entry.role == "user":
         draft.set(awaits_user=False)
@@ -55,10 +57,12 @@ def create_item(draft: Draft, event: inp.CreateItem) -> None:
     draft.emit(ev.ItemAdded(previous_item_id=previous, item=item))
     draft.emit(ev.ItemDone(previous_item_id=previous, item=item))
     draft.effects.append(StoreItem(item))
+    if audio is not None:
+        draft.effects.append(HearAudio(item_id, audio, entry.transcribing))
 
 
 def retrieve_item(draft: Draft, event: inp.RetrieveItem) -> None:
-    """Show an item as it now stands; audio is not kept and not returned."""
+    """Show an item as it now stands. The owner of its audio puts that in."""
     entry = draft.state.entry(event.item_id)
     if entry is None:
         raise missing("item_retrieve_invalid_item_id", event.item_id)
@@ -72,6 +76,7 @@ def delete_item(draft: Draft, event: inp.DeleteItem) -> None:
         raise missing("item_delete_invalid_item_id", event.item_id)
     draft.set(entries=tuple(e for e in draft.state.entries if e.item.id != event.item_id))
     draft.emit(ev.ItemDeleted(item_id=event.item_id))
+    draft.effects.append(ForgetAudio(event.item_id))
 
 
 def truncate_item(draft: Draft, event: inp.TruncateItem) -> None:
@@ -107,6 +112,7 @@ def truncate_item(draft: Draft, event: inp.TruncateItem) -> None:
         entry = structs.replace(entry, item=structs.replace(entry.item, content=(OutputAudio(),)))
         draft.put_entry(entry)
         draft.effects.append(StoreItem(as_heard(entry)))
+    draft.effects.append(CutAudio(event.item_id, heard_ms))
     draft.emit(ev.ItemTruncated(item_id=event.item_id, content_index=0, audio_end_ms=heard_ms))
 
 

@@ -31,6 +31,36 @@ class ClaimAudio(Struct, frozen=True):
     transcribe: bool = True
 
 
+class HearAudio(Struct, frozen=True):
+    """Audio that a client gave with `item_id`, in the session's input format: keep it with the
+    item, and transcribe it if that is wanted."""
+
+    item_id: str
+    audio: bytes
+    transcribe: bool = True
+
+
+class KeepAudio(Struct, frozen=True):
+    """What was just sent belongs to `item_id`, for whoever retrieves it."""
+
+    item_id: str
+    audio: bytes
+    format: AudioFormat
+
+
+class CutAudio(Struct, frozen=True):
+    """Of the audio of `item_id` only the first `end_ms` are its own any more."""
+
+    item_id: str
+    end_ms: int
+
+
+class ForgetAudio(Struct, frozen=True):
+    """`item_id` is gone: let go of its audio."""
+
+    item_id: str
+
+
 class DropAudio(Struct, frozen=True):
     """Forget the input buffer and any speech in it."""
 
@@ -105,6 +135,10 @@ Effect = (
     Emit
     | Configure
     | ClaimAudio
+    | HearAudio
+    | KeepAudio
+    | CutAudio
+    | ForgetAudio
     | DropAudio
     | StoreItem
     | Generate

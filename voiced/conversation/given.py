@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, structs
 
 from voiced.conversation.config import Rejected
 from voiced.conversation.items import (
     Entry,
     FunctionCall,
     FunctionCallOutput,
+    InputAudio,
     InputText,
+    Item,
     ItemStatus,
     Message,
+    OutputAudio,
     OutputText,
     Part,
 )
 from voiced.conversation.tooling import FunctionName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from voiced.conversation.state import State
 
@@ -103,9 +106,31 @@ def entry_of(
             return answer_of(state, new, item_id, beside)
 
 
+def given_audio(new: AnyNewItem) -> bytes | None:
+    """The audio of a message that has some."""
+    for part in new.content if isinstance(new, NewMessage) else ():
+        if isinstance(part, InputAudio) and part.audio is not UNSET:
+            return part.audio
+    return None
+
+
+def transcripts(item: Item) -> Iterator[str]:
+    """The words that came with what is spoken in an item."""
+    for part in item.content if isinstance(item, Message) else ():
+        if isinstance(part, InputAudio) and part.transcript is not None:
+            yield part.transcript
+
+
+ALLOWED: dict[str, tuple[type[Part], ...]] = {
+    "user": (InputText, InputAudio),
+    "system": (InputText,),
+    "assistant": (OutputText,),
+}
+
+
 def checked_content(new: NewMessage, where: str) -> tuple[Part, ...]:
-    """The content of a message, all of it text that its role can have."""
-    allowed = OutputText if new.role == "assistant" else InputText
+    """The content of a message, as its role can have it, with the audio taken out."""
+    allowed = ALLOWED[new.role]
     length = 0
     content: list[Part] = []
     for index, part in enumerate(new.content):
@@ -115,13 +140,24 @@ def checked_content(new: NewMessage, where: str) -> tuple[Part, ...]:
                 "Content of type 'input_image' is not supported: no engine here can see.",
                 param=f"{where}.content[{index}].type",
             )
+        if new.role == "assistant" and isinstance(part, OutputAudio):
+            raise Rejected(
+                "missing_required_parameter",
+                f"Missing required parameter: '{where}.content[{index}].text'. What an assistant "
+                "is said to have said is text.",
+                param=f"{where}.content[{index}].text",
+            )
         if not isinstance(part, allowed):
+            names = " or ".join(f"'{kind.__struct_config__.tag}'" for kind in allowed)
             raise Rejected(
                 "invalid_value",
-                f"A {new.role} item takes '{allowed.__struct_config__.tag}' content here.",
+                f"A {new.role} item takes {names} content here.",
                 param=f"{where}.content[{index}].type",
             )
-        length += len(part.text)
+        if isinstance(part, InputAudio):
+            check_audio(part, content, f"{where}.content[{index}]")
+            part = structs.replace(part, audio=UNSET)
+        length += len(words_of(part))
         if length > MOST_TEXT:
             raise Rejected(
                 "string_above_max_length",
@@ -130,6 +166,29 @@ def checked_content(new: NewMessage, where: str) -> tuple[Part, ...]:
             )
         content.append(part)
     return tuple(content)
+
+
+def check_audio(part: InputAudio, before: list[Part], where: str) -> None:
+    """Raise `Rejected` for speech without sound and words, or beside other speech."""
+    if part.audio is UNSET and part.transcript is None:
+        raise Rejected(
+            "missing_required_parameter",
+            f"Missing required parameter: '{where}.audio'.",
+            param=f"{where}.audio",
+        )
+    if part.audio == b"":
+        raise Rejected("invalid_value", "There is no audio in it.", param=f"{where}.audio")
+    if any(isinstance(other, InputAudio) for other in before):
+        raise Rejected(
+            "invalid_value", "An item takes one 'input_audio' part.", param=f"{where}.type"
+        )
+
+
+def words_of(part: Part) -> str:
+    """The text of a content part of any kind, as far as there is some."""
+    if isinstance(part, InputText | OutputText):
+        return part.text
+    return part.transcript or ""
 
 
 def answer_of(state: State, new: NewOutput, item_id: str, beside: Iterable[Entry]) -> Entry:

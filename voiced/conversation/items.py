@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 ResponseStatus = Literal["in_progress", "completed", "cancelled", "incomplete", "failed"]
@@ -25,9 +25,11 @@ class InputText(Struct, frozen=True, tag="input_text", forbid_unknown_fields=Tru
 
 class InputAudio(Struct, frozen=True, tag="input_audio", forbid_unknown_fields=True):
     """What a person said. `transcript` is null until it is known, and never left out:
-    agents-realtime dies of an uncaught error where the key is missing."""
+    agents-realtime dies of an uncaught error where the key is missing. `audio` is in what clients
+    send and retrieve, and nowhere else."""
 
     transcript: str | None = None
+    audio: bytes | UnsetType = UNSET
 
 
 class OutputText(Struct, frozen=True, tag="output_text", forbid_unknown_fields=True):
@@ -37,9 +39,11 @@ class OutputText(Struct, frozen=True, tag="output_text", forbid_unknown_fields=T
 
 
 class OutputAudio(Struct, frozen=True, tag="output_audio", forbid_unknown_fields=True):
-    """What the assistant said; after a truncation it has no transcript any more."""
+    """What the assistant said; after a truncation it has no transcript any more. `audio` is in what
+    clients retrieve, and nowhere else."""
 
     transcript: str | UnsetType = UNSET
+    audio: bytes | UnsetType = UNSET
 
 
 Part = InputText | InputAudio | OutputText | OutputAudio
@@ -75,6 +79,20 @@ class FunctionCallOutput(Struct, frozen=True, tag="function_call_output", kw_onl
 
 Item = Message | FunctionCall | FunctionCallOutput
 """Any item of a conversation. Keys that a kind of item has not are left out, never null."""
+
+
+def with_transcript(entry: Entry, text: str | None) -> Entry:
+    """A spoken entry whose words are known now, or known not to come."""
+    item = entry.item
+    if isinstance(item, Message) and text is not None:
+        content = tuple(
+            structs.replace(part, transcript=text)
+            if isinstance(part, InputAudio) and part.transcript is None
+            else part
+            for part in item.content
+        )
+        item = structs.replace(item, content=content)
+    return structs.replace(entry, item=item, transcribing=False)
 
 
 class Span(Struct, frozen=True):

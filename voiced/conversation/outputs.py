@@ -12,7 +12,7 @@ from msgspec import structs
 
 from voiced.conversation import events as ev
 from voiced.conversation.context import as_heard
-from voiced.conversation.effects import StoreItem
+from voiced.conversation.effects import KeepAudio, StoreItem
 from voiced.conversation.items import (
     Entry,
     FunctionCall,
@@ -87,6 +87,9 @@ def add_audio(draft: Draft, response: ActiveResponse, event: ReplyAudio) -> None
     span = spans[event.span]
     spans[event.span] = Span(span.text, span.sent_ms + event.duration_ms, event.clause_ms)
     draft.emit(ev.OutputAudioDelta(**part_ids(response, entry), delta=event.audio))
+    if response.conversation_id is not None and entry.heard_ms is None:
+        form = response.options.format
+        draft.effects.append(KeepAudio(entry.item.id, event.audio, form))
     entry = structs.replace(entry, spans=tuple(spans))
     draft.put_response(response.with_output(entry))
     if not draft.state.voice_fixed:

@@ -14,7 +14,6 @@ from voiced.conversation.config import Rejected
 from voiced.conversation.context import build_messages
 from voiced.conversation.effects import Abort, Generate, TellLimits
 from voiced.conversation.items import (
-    Entry,
     FailureDetail,
     Item,
     ResponseAudio,
@@ -23,6 +22,7 @@ from voiced.conversation.items import (
     ResponseStatus,
     StatusDetails,
     Usage,
+    with_transcript,
 )
 from voiced.conversation.outputs import close_outputs, close_without_part
 from voiced.conversation.snapshot import ResponsePlan, plan_response
@@ -99,16 +99,16 @@ def generate(draft: Draft, response: ActiveResponse) -> None:
     )
 
 
-def transcript_settled(draft: Draft, entry: Entry) -> None:
-    """The text of `entry` is known: let every response that waited for it go on."""
-    item_id = entry.item.id
+def transcript_settled(draft: Draft, item_id: str, text: str | None) -> None:
+    """The text of the item is known, or known not to come: let what waited for it go on."""
     for response in draft.state.responses:
         if item_id not in response.waiting_for:
             continue
         context = response.context
         if context is not None:
             context = tuple(
-                entry if e.transcribing and e.item.id == item_id else e for e in context
+                with_transcript(e, text) if e.transcribing and e.item.id == item_id else e
+                for e in context
             )
         ready = structs.replace(
             response, waiting_for=response.waiting_for - {item_id}, context=context

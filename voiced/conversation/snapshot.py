@@ -21,7 +21,7 @@ from voiced.conversation.config import (
     voice_name,
 )
 from voiced.conversation.effects import ResponseOptions
-from voiced.conversation.given import AnyNewItem, entry_of
+from voiced.conversation.given import AnyNewItem, entry_of, given_audio, transcripts
 from voiced.conversation.items import AudioFormat, Entry, Modality
 from voiced.conversation.tooling import FunctionTool, ToolChoice
 
@@ -147,6 +147,13 @@ def resolve_input(state: State, given: tuple[AnyNewItem | ItemReference, ...]) -
             item_id = item.id or f"input_{index}"
             call_id = f"call_input_{index}"
             entry = entry_of(state, item, item_id, where, call_id=call_id, beside=entries)
+            if given_audio(item) is not None and not any(transcripts(entry.item)):
+                raise Rejected(
+                    "invalid_value",
+                    "Audio here needs a transcript: give it by conversation.item.create, and "
+                    "name the item.",
+                    param=f"{where}.content",
+                )
         entries.append(entry)
     return tuple(entries)
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import structs
-
 from voiced.conversation import events as ev
 from voiced.conversation.config import Rejected
 from voiced.conversation.effects import ClaimAudio, DropAudio, StoreItem
 from voiced.conversation.hold import begin_speech, hold, release, take_as_speech
-from voiced.conversation.items import Entry, InputAudio, Item, Message
+from voiced.conversation.items import Entry, InputAudio, Message, with_transcript
 from voiced.conversation.replies import fail_response, transcript_settled
 
 if TYPE_CHECKING:
@@ -76,12 +74,10 @@ def on_clear(draft: Draft, event: inp.ClearAudio) -> None:
 
 def on_transcript(draft: Draft, event: inp.TranscriptReady) -> None:
     """The words are known. Of an item that is gone no more is said: clients would ask for it."""
-    content = (InputAudio(event.text),)
-    item: Item = Message(id=event.item_id, role="user", status="completed", content=content)
     entry = draft.state.entry(event.item_id)
     if entry is not None and entry.transcribing:
-        item = structs.replace(entry.item, content=content)
-        draft.put_entry(Entry(item=item))
+        entry = with_transcript(entry, event.text)
+        draft.put_entry(entry)
         if draft.state.config.audio.input.transcription is not None:
             if event.text:
                 draft.emit(ev.TranscriptionDelta(item_id=event.item_id, delta=event.text))
@@ -92,17 +88,15 @@ def on_transcript(draft: Draft, event: inp.TranscriptReady) -> None:
                     usage=ev.DurationUsage(event.duration_s),
                 )
             )
-        draft.effects.append(StoreItem(item))
-    transcript_settled(draft, Entry(item=item))
+        draft.effects.append(StoreItem(entry.item))
+    transcript_settled(draft, event.item_id, event.text)
 
 
 def on_transcript_failed(draft: Draft, event: inp.TranscriptFailed) -> None:
     """The words will not come: what was to answer them fails, the rest goes on without."""
-    item: Item = Message(id=event.item_id, role="user", status="completed")
     entry = draft.state.entry(event.item_id)
     if entry is not None and entry.transcribing:
-        item = entry.item
-        draft.put_entry(Entry(item=item))
+        draft.put_entry(with_transcript(entry, None))
         if draft.state.config.audio.input.transcription is not None:
             failure = ev.TranscriptionError(
                 type="transcription_error", code=event.code, message=event.message
@@ -111,4 +105,4 @@ def on_transcript_failed(draft: Draft, event: inp.TranscriptFailed) -> None:
     for response in draft.state.responses:
         if event.item_id in response.waiting_for and event.item_id == response.answers:
             fail_response(draft, response, event.code, event.message)
-    transcript_settled(draft, Entry(item=item))
+    transcript_settled(draft, event.item_id, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import structlog
@@ -12,10 +12,14 @@ from trio_websocket import ConnectionClosed
 
 from voiced.conversation import inputs as inp
 from voiced.conversation.effects import Close
+from voiced.conversation.given import given_audio
 from voiced.realtime.rates import TokenBucket
 from voiced.realtime.wire import Append, Commit, Garbage, decode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voiced.audio.formats import WireFormat
     from voiced.realtime.hub import SessionHub
     from voiced.realtime.session import Session
     from voiced.settings import Limits
@@ -34,6 +38,8 @@ and control events wait behind audio."""
 
 AUDIO_RATE = 2.0
 """Seconds of audio that may come in a second: twice real time."""
+
+EventT = TypeVar("EventT", Append, inp.CreateItem)
 
 GARBAGE_ALLOWED = 20
 """Undecodable messages in a row before the connection is closed with 1002."""
@@ -143,7 +149,8 @@ class Intake:
         now = trio.current_time()
         if isinstance(event, Append):
             self._signs.event = now
-            await take_audio(self._session, event, self._audio)
+            form = self._session.pipeline.form
+            await self._take_audio(event.audio, form, event, self._session.append_audio)
             return
         if isinstance(event, Garbage):
             self._garbage += 1
@@ -160,29 +167,35 @@ class Intake:
             await trio.sleep(60 / self._limits.events_per_minute)
         elif isinstance(event, Commit):
             self._session.commit_audio(event.event_id)
+        elif isinstance(event, inp.CreateItem):
+            audio = given_audio(event.item) or b""
+            form = self._session.pipeline.next_form
+            await self._take_audio(audio, form, event, self._session.create_item)
         else:
             self._session.apply(event)
 
-
-async def take_audio(session: Session, append: Append, bucket: TokenBucket) -> None:
-    """Pass on one append, or refuse it where the client is far ahead; see `MOST_DEBT_S`.
-
-    `bucket` counts seconds of audio.
-    """
-    audio_s = session.pipeline.form.duration_ms(len(append.audio)) / 1000
-    debt_s = bucket.take(0, trio.current_time())
-    if debt_s > MOST_DEBT_S:
-        message = f"Audio comes too fast: wait {debt_s:.0f} s. This audio was ignored."
-        session.apply(
-            inp.RefuseEvent(event_id=append.event_id, code="rate_limit_exceeded", message=message)
-        )
-        # What comes at the pace of speech is not held up: control events are behind it.
-        debt_s = audio_s / AUDIO_RATE
-    else:
-        session.append_audio(append.audio, append.event_id)
-        debt_s = bucket.take(audio_s, trio.current_time())
-    if debt_s > 0:
-        await trio.sleep(min(debt_s, MOST_DEBT_S))
+    async def _take_audio(
+        self, audio: bytes, form: WireFormat, event: EventT, pass_on: Callable[[EventT], None]
+    ) -> None:
+        """Pass on what holds `audio`, or refuse it where the client is far ahead; see
+        `MOST_DEBT_S`."""
+        session = self._session
+        audio_s = form.duration_ms(len(audio)) / 1000
+        debt_s = self._audio.take(0, trio.current_time())
+        if audio and debt_s > MOST_DEBT_S:
+            message = f"Audio comes too fast: wait {debt_s:.0f} s. This audio was ignored."
+            session.apply(
+                inp.RefuseEvent(
+                    event_id=event.event_id, code="rate_limit_exceeded", message=message
+                )
+            )
+            # What comes at the pace of speech is not held up: control events are behind it.
+            debt_s = audio_s / AUDIO_RATE
+        else:
+            pass_on(event)
+            debt_s = self._audio.take(audio_s, trio.current_time())
+        if audio and debt_s > 0:
+            await trio.sleep(min(debt_s, MOST_DEBT_S))
 
 
 def over_limit(event: Commit | inp.Input, limits: Limits) -> inp.RefuseEvent:

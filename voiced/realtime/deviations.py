@@ -89,6 +89,20 @@ DEVIATIONS: Final = (
         "Clients compute the time from a clock of theirs and are often a little late.",
     ),
     Deviation(
+        "`conversation.item.retrieve`",
+        "returns the audio",
+        "returns it as it came or was sent, in the format of that time; without it once "
+        "`session.item_audio_mb` of newer audio is kept",
+        "Memory is small, and clients retrieve what is new.",
+    ),
+    Deviation(
+        "`conversation.item.create` with audio",
+        "not recorded",
+        "transcribed like a committed turn, unless a `transcript` comes with it; in "
+        "`response.input` audio needs a `transcript`",
+        "Models here read words.",
+    ),
+    Deviation(
         "`conversation.item.create` with an `id` that exists",
         "appends a second item of that id",
         "is refused with `invalid_value`",

@@ -69,7 +69,7 @@ class SessionHub:
     @property
     def audio_bytes(self) -> int:
         """Audio from clients that all sessions together hold."""
-        return sum(session.pipeline.held_bytes for session in self._sessions.values())
+        return sum(session.held_bytes for session in self._sessions.values())
 
     async def serve_sessions(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED

@@ -30,24 +30,31 @@ class Outbox:
         self._prefix = f'{{"event_id":"event_{seed}'
         self._limit_bytes = limit_bytes
         self._encoder = msgspec.json.Encoder()
-        self._frames: deque[str | Close] = deque()
+        self._frames: deque[tuple[str | Close, bool]] = deque()
+        self._bulky_bytes = 0
         self._waiting = trio.Event()
         self._drained = trio.Event()
         self._closed = False
         self.number = 0
         self.size_bytes = 0
 
-    def put(self, event: ServerEvent) -> None:
-        """Number and encode one event; nothing happens once closed."""
+    def put(self, event: ServerEvent, *, bulky: bool = False) -> None:
+        """Number and encode one event; nothing happens once closed.
+
+        A bulky one fits always, since the client asked for it and `wait_below` keeps it from
+        asking for another meanwhile; the bound is for all others together.
+        """
         if self._closed:
             return
         number = self.number + 1
         body = self._encoder.encode(event).decode()
         frame = f'{self._prefix}{number:06x}",{body[1:]}'
-        if self.size_bytes + len(frame) > self._limit_bytes:
+        if bulky:
+            self._bulky_bytes += len(frame)
+        elif self.size_bytes - self._bulky_bytes + len(frame) > self._limit_bytes:
             raise OutboxFull
         self.number = number
-        self._frames.append(frame)
+        self._frames.append((frame, bulky))
         self.size_bytes += len(frame)
         self._waiting.set()
 
@@ -60,7 +67,7 @@ class Outbox:
             return
         self._closed = True
         self._drained.set()
-        self._frames.append(close)
+        self._frames.append((close, False))
         self._waiting.set()
 
     def take_last_words(self) -> None:
@@ -78,8 +85,9 @@ class Outbox:
         while not self._frames:
             self._waiting = trio.Event()
             await self._waiting.wait()
-        frame = self._frames.popleft()
+        frame, bulky = self._frames.popleft()
         if isinstance(frame, str):
             self.size_bytes -= len(frame)
+            self._bulky_bytes -= len(frame) if bulky else 0
         self._drained.set()
         return frame

@@ -131,6 +131,11 @@ class AudioPipeline:
         return self._buffer.form
 
     @property
+    def next_form(self) -> WireFormat:
+        """The format that the session's configuration names."""
+        return self._next_form
+
+    @property
     def dropped_bytes(self) -> int:
         """Audio that was lost since there was too much of it."""
         return self._buffer.dropped_bytes

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 import trio
+from msgspec import structs
 
+from voiced.audio.formats import wire_format
 from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
 from voiced.conversation.checks import violations
@@ -23,18 +25,25 @@ from voiced.conversation.effects import (
     ClaimAudio,
     Close,
     Configure,
+    CutAudio,
     DropAudio,
     Effect,
     Emit,
     EndHold,
+    ForgetAudio,
     Generate,
+    HearAudio,
     HoldReply,
+    KeepAudio,
     StoreItem,
     TellLimits,
 )
+from voiced.conversation.given import given_audio
+from voiced.conversation.items import InputAudio, Item, Message, OutputAudio
 from voiced.engines.ports import Stt
 from voiced.errors import EngineError, leaves
 from voiced.realtime.detections import own_detections
+from voiced.realtime.item_audio import ItemAudio
 from voiced.realtime.outbox import Outbox, OutboxFull
 from voiced.realtime.pipeline import AudioPipeline
 from voiced.realtime.rates import TokenBucket
@@ -47,11 +56,14 @@ from voiced.turns.silero import SileroVad
 
 if TYPE_CHECKING:
     from voiced.conversation.config import AnySessionConfig
+    from voiced.realtime.wire import Append
 
 log = structlog.get_logger(__name__)
 
 REPLIES_WAITING = 16
 """Replies handed over and not yet begun: the one task that starts them is never far behind."""
+
+MIB = 1 << 20
 
 MISSED_AFTER_S = 10.0
 """How long someone has to be there before hearing what was missed."""
@@ -102,6 +114,7 @@ class Session:
         self._ended = False
         self._turn_began = 0.0
         self._stt_ms: float | None = None
+        self.item_audio = ItemAudio(int(parts.settings.session.item_audio_mb * MIB))
         self.pipeline = AudioPipeline(
             vad=parts.vad,
             stt=parts.stt,
@@ -119,6 +132,11 @@ class Session:
             holds=parts.settings.turn_detection.resume_s > 0,
         )
         self._perform_all(effects)
+
+    @property
+    def held_bytes(self) -> int:
+        """Audio in memory for this session: what came, and that of its items."""
+        return self.pipeline.held_bytes + self.item_audio.size_bytes
 
     @property
     def answers(self) -> bool:
@@ -141,17 +159,42 @@ class Session:
         finally:
             self._stepping = False
 
-    def append_audio(self, audio: bytes, event_id: str | None = None) -> None:
+    def append_audio(self, append: Append) -> None:
         """More audio from the client; refused where it is not whole samples of its format."""
-        if len(audio) % self.pipeline.form.sample_bytes:
+        if len(append.audio) % self.pipeline.form.sample_bytes:
             message = "Audio must be whole 16-bit samples: an even number of bytes."
             self.apply(
                 inp.RefuseEvent(
-                    event_id=event_id, code="invalid_value", message=message, param="audio"
+                    event_id=append.event_id,
+                    code="invalid_value",
+                    message=message,
+                    param="audio",
                 )
             )
         else:
-            self.pipeline.feed(audio)
+            self.pipeline.feed(append.audio)
+
+    def create_item(self, event: inp.CreateItem) -> None:
+        """An item from the client; refused where its audio is not as its format has it."""
+        audio = given_audio(event.item) or b""
+        form = self.pipeline.next_form
+        most_s = self._parts.settings.limits.input_audio_s
+        problem = None
+        if len(audio) % form.sample_bytes:
+            problem = "Audio must be whole 16-bit samples: an even number of bytes."
+        elif form.duration_ms(len(audio)) > most_s * 1000:
+            problem = f"An item may have {most_s:g} s of audio at most."
+        if problem is None:
+            self.apply(event)
+        else:
+            self.apply(
+                inp.RefuseEvent(
+                    event_id=event.event_id,
+                    code="invalid_value",
+                    message=problem,
+                    param="item.content",
+                )
+            )
 
     def commit_audio(self, event_id: str | None) -> None:
         """The client commits the input buffer by hand."""
@@ -176,6 +219,7 @@ class Session:
         self.scope.cancel(reason=reason)
         self.audio_scope.cancel(reason=reason)
         self.pipeline.close()
+        self.item_audio.clear()
 
     def _step(self, event: inp.Input) -> None:
         now = trio.current_time()
@@ -222,6 +266,9 @@ class Session:
 
     def _perform(self, effect: Effect) -> None:
         match effect:
+            case Emit(event=ev.ItemRetrieved() as retrieved):
+                item = with_audio(retrieved.item, self.item_audio.get(retrieved.item.id))
+                self.outbox.put(ev.ItemRetrieved(item=item), bulky=True)
             case Emit():
                 self.outbox.put(effect.event)
             case Generate():
@@ -246,7 +293,19 @@ class Session:
                 self._silence.arm(effect.milliseconds, self.pipeline.position_ms)
             case ClaimAudio():
                 self._turn_began = trio.current_time()
-                self.pipeline.claim(effect.item_id, transcribe=effect.transcribe)
+                audio, form = self.pipeline.claim(effect.item_id, transcribe=effect.transcribe)
+                self.item_audio.add(effect.item_id, audio, form)
+            case HearAudio():
+                form = self.pipeline.next_form
+                self.item_audio.add(effect.item_id, effect.audio, form)
+                if effect.transcribe:
+                    self.pipeline.transcribe(effect.item_id, effect.audio, form)
+            case KeepAudio():
+                self.item_audio.add(effect.item_id, effect.audio, wire_format(effect.format))
+            case CutAudio():
+                self.item_audio.cut(effect.item_id, effect.end_ms)
+            case ForgetAudio():
+                self.item_audio.forget(effect.item_id)
             case DropAudio():
                 self.pipeline.drop()
             case Configure():
@@ -338,3 +397,14 @@ class Session:
 
     def _fail_reply(self, response_id: str, code: str, message: str) -> None:
         self.apply(inp.ReplyFailed(response_id=response_id, code=code, message=message))
+
+
+def with_audio(item: Item, audio: bytes | None) -> Item:
+    """`item` with its audio in the part that is spoken."""
+    if audio is None or not isinstance(item, Message):
+        return item
+    content = tuple(
+        structs.replace(part, audio=audio) if isinstance(part, InputAudio | OutputAudio) else part
+        for part in item.content
+    )
+    return structs.replace(item, content=content)

@@ -7,14 +7,15 @@ becomes a `RefuseEvent` with the protocol's code and the client's own `event_id`
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from voiced.conversation import inputs as inp
 from voiced.conversation.config import Rejected, rejected_by
-from voiced.conversation.given import AnyNewItem
+from voiced.conversation.given import AnyNewItem, ItemId, NewMessage
+from voiced.conversation.items import InputAudio, ItemStatus
 from voiced.conversation.paths import with_indexes
 
 MOST_CONTROL_CHARS = 262_144
@@ -102,8 +103,28 @@ AnyEvent = (
     | ResponseCancel
 )
 
+
+class LongMessage(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="message"
+):
+    """A message whose only content is audio: nothing else in it can be long."""
+
+    role: Literal["user"]
+    content: tuple[InputAudio]
+    id: ItemId | None = None
+    status: ItemStatus | None = None
+    object: Literal["realtime.item"] | None = None
+
+
+class LongItemCreate(ClientEvent, tag="conversation.item.create", frozen=True, kw_only=True):
+    """`conversation.item.create` with audio, as it may be longer than other control events."""
+
+    item: LongMessage
+    previous_item_id: ItemId | None = None
+
+
 DECODER = msgspec.json.Decoder(AnyEvent)
-LONG_DECODER = msgspec.json.Decoder(Append)
+LONG_DECODER = msgspec.json.Decoder(Append | LongItemCreate)
 NAMES = tuple(sorted(str(kind.__struct_config__.tag) for kind in AnyEvent.__args__))
 
 
@@ -120,16 +141,21 @@ def decode(message: str | bytes) -> Append | Commit | inp.Input:
         return Garbage(code="invalid_event", message="Only text frames are accepted.")
     long = len(message) > MOST_CONTROL_CHARS
     try:
-        event: AnyEvent = LONG_DECODER.decode(message) if long else DECODER.decode(message)
+        event = LONG_DECODER.decode(message) if long else DECODER.decode(message)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         return refusal_of_long(exc) if long else refusal(message, exc)
     return event if isinstance(event, Append | Commit) else to_input(event)
 
 
-def to_input(event: AnyEvent) -> inp.Input:
+def to_input(event: AnyEvent | LongItemCreate) -> inp.Input:
     """The core's input for a decoded event."""
     event_id = event.event_id
     match event:
+        case LongItemCreate():
+            item = NewMessage(role="user", content=event.item.content, id=event.item.id)
+            return inp.CreateItem(
+                event_id=event_id, item=item, previous_item_id=event.previous_item_id
+            )
         case SessionUpdate():
             return inp.UpdateSession(event_id=event_id, session=event.session)
         case Clear():
@@ -166,8 +192,8 @@ def refusal_of_long(problem: Exception) -> inp.RefuseEvent:
         return inp.RefuseEvent(code=why.code, message=why.message, param=why.param)
     return inp.RefuseEvent(
         code="string_above_max_length",
-        message="Only input_audio_buffer.append may be longer than "
-        f"{MOST_CONTROL_CHARS} characters.",
+        message="Only input_audio_buffer.append, and conversation.item.create with one part of "
+        f"audio, may be longer than {MOST_CONTROL_CHARS} characters.",
     )
 
 
