@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
 
 from tests.client.scripted_peer import Peer, serve_script
 from tests.patience import CEILING_S
@@ -149,6 +152,27 @@ async def answer_nonsense(stream: trio.SocketStream) -> None:
 async def answer_http(stream: trio.SocketStream) -> None:
     await stream.receive_some()
     await stream.send_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 12\r\n\r\nunknown host")
+
+
+async def ping_over_the_close(stream: trio.SocketStream) -> None:
+    """Greet; once the client closes, ping it before that is answered."""
+    server = WSConnection(ConnectionType.SERVER)
+    while True:
+        server.receive_data(await stream.receive_some())
+        for event in server.events():
+            if isinstance(event, Request):
+                greeting = json.dumps({"type": "session.created", "session": {"id": "sess_1"}})
+                answer = server.send(AcceptConnection())
+                await stream.send_all(answer + server.send(TextMessage(greeting)))
+            elif isinstance(event, CloseConnection):
+                await stream.send_all(b"\x89\0" + server.send(event.response()))
+                return
+
+
+async def test_ping_that_crosses_the_close_is_ignored() -> None:
+    # tests/web/test_door_websocket.py has the control: trio-websocket answers it, and fails.
+    async with serve_tcp(ping_over_the_close) as url, open_client(url) as client:
+        assert client.session["id"] == "sess_1"
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,13 @@ from urllib.parse import urlsplit
 
 import psutil
 import trio
-from trio_websocket import CloseReason, ConnectionClosed, wrap_client_stream
+from trio_websocket import CloseReason, ConnectionClosed
 
 from tests.certificates import Certified, certify
 from tests.clients.oracles import judge
 from tests.patience import CEILING_S
 from voiced.audio.pcm import WIRE_HZ, bytes_for_ms, duration_ms
+from voiced.client.dial import wrap_stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -328,15 +329,15 @@ async def open_socket(
     with trio.fail_after(CEILING_S):
         async with await open_stream(url, ca) as stream, trio.open_nursery() as nursery:
             parts = urlsplit(url)
-            websocket = await wrap_client_stream(
+            websocket = await wrap_stream(
                 nursery,
-                stream,  # type: ignore[arg-type]  # any trio.abc.Stream does
+                stream,
                 parts.netloc,
                 f"{parts.path}?{parts.query}",
-                subprotocols=protocols,
-                extra_headers=[(k.encode(), v.encode()) for k, v in (headers or {}).items()],
-                max_message_size=64 << 20,
-                message_queue_size=1000,
+                headers=[(k.encode(), v.encode()) for k, v in (headers or {}).items()],
+                protocols=protocols,
+                backlog=1000,
+                most_bytes=64 << 20,
             )
             try:
                 yield websocket

@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
+from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from tests.patience import CEILING_S
 from tests.realtime.fakes import FakeLlm, FakeStt, FakeToolbox, FakeTts
+from voiced.client.dial import wrap_stream
 from voiced.realtime.secrets import ClientSecrets
 from voiced.settings import Auth, Limits, Server, Settings
 from voiced.web.app import VoicedApp, build_app
@@ -228,13 +229,8 @@ async def websocket(
     fields = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
     opened = connect(port) if trusted is None else connect_tls(port, trusted)
     async with await opened as stream, trio.open_nursery() as nursery:
-        client = await wrap_client_stream(
-            nursery,
-            stream,
-            "localhost",
-            path,
-            subprotocols=protocols,
-            extra_headers=fields,
+        client = await wrap_stream(
+            nursery, stream, "localhost", path, headers=fields, protocols=protocols
         )
         yield client
         await client.aclose()

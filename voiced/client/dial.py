@@ -7,15 +7,17 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import trio
-from trio_websocket import ConnectionRejected, wrap_client_stream
+from trio_websocket import ConnectionRejected, WebSocketConnection
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
 
 from voiced.errors import ClientError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterable
     from pathlib import Path
 
-    from trio_websocket import WebSocketConnection
+    from wsproto.events import Ping
 
     from voiced.client.address import Address
 
@@ -107,19 +109,54 @@ async def upgrade(
             race.cancel_scope.cancel(reason="the server hung up")
 
         race.start_soon(watch)
-        websocket = await wrap_client_stream(
-            nursery,
-            stream,  # type: ignore[arg-type]  # any trio.abc.Stream does
-            address.netloc,
-            address.resource,
-            extra_headers=headers,
-            message_queue_size=1,
-            max_message_size=MESSAGE_BYTES,
+        websocket = await wrap_stream(
+            nursery, stream, address.netloc, address.resource, headers=headers
         )
         race.cancel_scope.cancel(reason="connected")
     if websocket is None:
         raise no_websocket(address)
     return websocket
+
+
+class ClientSocket(WebSocketConnection):
+    """A client-side connection that a Ping does not break which crosses our Close.
+
+    trio-websocket 0.12.2 answers such a Ping, and fails since it may not any more.
+    """
+
+    async def _handle_ping_event(self, event: Ping) -> None:
+        if self._wsproto.state is ConnectionState.OPEN:
+            await super()._handle_ping_event(event)
+
+
+async def wrap_stream(
+    nursery: trio.Nursery,
+    stream: trio.abc.Stream,
+    host: str,
+    resource: str,
+    *,
+    headers: list[tuple[bytes, bytes]],
+    protocols: Iterable[str] = (),
+    backlog: int = 1,
+    most_bytes: int = MESSAGE_BYTES,
+) -> WebSocketConnection:
+    """trio-websocket's `wrap_client_stream`, with a `ClientSocket`.
+
+    Holds `backlog` messages that nobody has read yet; closes at one longer than `most_bytes`.
+    """
+    connection = ClientSocket(
+        stream,
+        WSConnection(ConnectionType.CLIENT),
+        host=host,
+        path=resource,
+        client_subprotocols=protocols,
+        client_extra_headers=headers,
+        message_queue_size=backlog,
+        max_message_size=most_bytes,
+    )
+    nursery.start_soon(connection._reader_task)
+    await connection._open_handshake.wait()
+    return connection
 
 
 class WatchedStream(trio.abc.Stream):
