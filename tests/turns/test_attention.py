@@ -112,3 +112,15 @@ def test_where_silence_decides_nobody_is_asked() -> None:
     assert speaker.goes_on_for(3000, speaking=False) is None
     assert speaker.asked_at == []
     assert speaker.patience_ms == 500
+
+
+def test_words_that_interrupt_are_judged_as_the_turn_they_begin() -> None:
+    speaker = Speaker(SEMANTIC, "")
+    speaker.attention.hold(0)
+    speaker.goes_on_for(300, speaking=True)
+    assert speaker.goes_on_for(PAUSE_MS - CHUNK_MS, speaking=False) is None
+    # A recogniser may know a word only once it is over, when it is asked for the last time.
+    speaker.answer = "turn on the lamp"
+    assert speaker.goes_on_for(2 * CHUNK_MS, speaking=False) is Move.INTERRUPT
+    speaker.attention.release()
+    assert speaker.patience_ms == PAUSE_MS

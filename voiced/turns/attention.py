@@ -132,11 +132,10 @@ class Attention:
 
         An answer that comes when the speaker goes on already says nothing about the silence.
         """
-        if self._began is not None:
-            return self._answered_held(asked, text)
         if text is not None and self._since is not None and asked >= self._since:
+            # Of what is held, too: as an interruption it is a turn like any other.
             self._verdict = judge(text, self._manner.language, sentence=sentence)
-        return Move.NOTHING
+        return Move.NOTHING if self._began is None else self._answered_held(asked, text)
 
     def _answered_held(self, asked: int, text: str | None) -> Move:
         if text is None:
