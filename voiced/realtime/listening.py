@@ -74,7 +74,8 @@ class Listening:
         while True:
             await self._asked.wait()
             self._asked = trio.Event()
-            assert self._utterance is not None
+            if self._utterance is None:
+                continue  # told already: the recogniser failed in the same moment
             try:
                 partial = await self._utterance.answer()
             except EngineError as exc:
