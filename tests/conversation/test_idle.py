@@ -118,6 +118,30 @@ def test_what_is_no_turn_does_not_stop_it() -> None:
     assert talk.state.idle_ms == IDLE_MS
 
 
+def test_an_announcement_is_no_turn_of_anybody() -> None:
+    talk = Talk(detection=PATIENT)
+    announce(talk)
+    assert armed(talk) == [], "nobody has said anything yet"
+    talk.type_in("Hello.")
+    talk.answer(("Hello, what can I do?", 900.0))
+    announce(talk)
+    assert armed(talk) == [None, IDLE_MS], "the user is still awaited"
+    talk.take(SILENCE)
+    prompt = talk.one("response.created")["response"]["id"]
+    talk.take(inp.ReplyEnded(response_id=prompt, finish="stop"))
+    announce(talk)
+    assert armed(talk) == [], "who was asked once is left in peace"
+
+
+def announce(talk: Talk) -> None:
+    """The daemon says something unasked, to its end."""
+    talk.take(inp.Announce("The pasta timer is over."))
+    effects = talk.effects
+    response_id = talk.one("response.created")["response"]["id"]
+    talk.take(inp.ReplyEnded(response_id=response_id, finish="stop"))
+    talk.effects = [*effects, *talk.effects]
+
+
 def test_a_change_of_the_session_is_followed() -> None:
     talk = answered()
     for detection, expected in (

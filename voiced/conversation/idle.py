@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from voiced.conversation import events as ev
 from voiced.conversation.detection import ServerVad
 from voiced.conversation.effects import ArmIdle, StoreItem
-from voiced.conversation.items import Entry, FunctionCall, InputAudio, Message
+from voiced.conversation.items import Entry, InputAudio, Message
 from voiced.conversation.replies import create_response
 
 if TYPE_CHECKING:
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 
 def settle_idle(draft: Draft) -> None:
     """Let time run, or not, as the step has left things."""
-    for effect in draft.effects:
-        event = getattr(effect, "event", None)
-        if isinstance(event, ev.ResponseDone) and event.response.conversation_id is not None:
-            # An answer is the user's turn; to prompt again who did not answer is to nag, and a
-            # client at work on a function is no user who is silent.
-            asks = any(isinstance(item, FunctionCall) for item in event.response.output)
-            draft.set(awaits_user=not asks and event.response.id != draft.state.prompt)
     wanted = idle_ms(draft.state)
     if wanted != draft.state.idle_ms:
         draft.set(idle_ms=wanted)

@@ -15,6 +15,7 @@ from voiced.conversation.context import build_messages
 from voiced.conversation.effects import Abort, Generate, TellLimits
 from voiced.conversation.items import (
     FailureDetail,
+    FunctionCall,
     Item,
     ResponseAudio,
     ResponseAudioOutput,
@@ -144,6 +145,11 @@ def close_response(
         timing_ms=timing_ms,
     )
     draft.emit(ev.ResponseDone(response=done))
+    if response.conversation_id is not None and response.say is None:
+        # After an answer it is the user's turn. To prompt again who did not answer is to nag, and
+        # a client at work on a function is no user who is silent.
+        asks = any(isinstance(item, FunctionCall) for item in output)
+        draft.set(awaits_user=not asks and response.id != draft.state.prompt)
     if status != "cancelled" and not draft.state.closed:
         draft.effects.append(TellLimits())
 

@@ -69,8 +69,9 @@ class State(Struct, frozen=True, kw_only=True):
 
     `speech_item` is the id promised by `speech_started` and not yet committed.
     `held` is a sound that may become one, `holds` whether any sound is held at all.
-    `awaits_user` since a response is over and they have not taken their turn; `idle_ms` is the
-    time that runs meanwhile, `prompt` the response that it led to.
+    `awaits_user` since an answer is over and they have not taken their turn; announcements change
+    nothing in that. `idle_ms` is the time that runs meanwhile, `prompt` the response that it
+    led to.
     `response_owed`: a turn was committed that has no response yet.
     `announcements` wait until nobody speaks. `history_items` bounds `entries`. `detections`
     are what turn detection starts from when a client turns it on or changes its type.
