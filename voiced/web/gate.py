@@ -8,11 +8,12 @@ import structlog
 import trio
 
 from voiced.web.auth import Authenticator, credential, credential_refusal
+from voiced.web.cors import is_preflight, preflight_fields, shared_fields
 from voiced.web.refusal import Refusal, refusal_body, refusal_headers
 from voiced.web.trust import Trust, fold_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
     from voiced.settings import Settings
 
@@ -45,7 +46,14 @@ class Gate:
         if scope["type"] != "http":
             raise ValueError(f"the gate serves HTTP only, not {scope['type']}")
         exchange = Exchange(receive, send, self._body_timeout_s, self._send_timeout_s)
-        refusal = self._check(scope)
+        headers = fold_headers(scope["headers"])
+        refusal = self._distrust(scope, headers)
+        if refusal is None:
+            exchange.fields = shared_fields(headers)
+            if is_preflight(scope["method"], headers):
+                await exchange.answer_unread(204, preflight_fields(headers))
+                return
+            refusal = self._object_to_key(scope, headers)
         if refusal is not None:
             log.info(
                 "refuse request",
@@ -54,24 +62,21 @@ class Gate:
                 status=refusal.status,
                 code=refusal.code,
             )
-            async with trio.open_nursery() as nursery:
-                # hypercorn stands still while nobody takes the body.
-                nursery.start_soon(exchange.discard)
-                await exchange.refuse(refusal)
-                nursery.cancel_scope.cancel(reason="refused")
+            body = refusal_body(refusal)
+            await exchange.answer_unread(refusal.status, refusal_headers(refusal, body), body)
         else:
             await self._app(scope, exchange.receive, exchange.send)
             log.debug("answer request", path=scope["path"], method=scope["method"])
 
-    def _check(self, scope: Message) -> Refusal | None:
-        path: str = scope["path"]
-        if not path.startswith(("/", "http://", "https://")):
+    def _distrust(self, scope: Message, headers: Mapping[str, str]) -> Refusal | None:
+        if not scope["path"].startswith(("/", "http://", "https://")):
             return Refusal(400, "malformed_request", "The request target is malformed.")
-        headers = fold_headers(scope["headers"])
         secure = scope["scheme"] == "https"
-        refusal = self._trust.check(headers, scope["server"][0], secure=secure)
-        if refusal is not None or path in OPEN_PATHS:
-            return refusal
+        return self._trust.check(headers, scope["server"][0], secure=secure)
+
+    def _object_to_key(self, scope: Message, headers: Mapping[str, str]) -> Refusal | None:
+        if scope["path"] in OPEN_PATHS:
+            return None
         key = credential(headers)
         return credential_refusal(self._authenticator.check(scope["client"][0], headers, key))
 
@@ -89,6 +94,8 @@ class Exchange:
         self._complete = False
         self._started = False
         self._refused = False
+        #: Header fields that every answer has.
+        self.fields: list[tuple[bytes, bytes]] = []
 
     async def receive(self) -> Message:
         """Return the next part of the request; a body that stalls is refused with 408."""
@@ -104,8 +111,16 @@ class Exchange:
             )
         return {"type": "http.disconnect"}
 
-    async def discard(self) -> None:
-        """Throw the request away until the client has gone."""
+    async def answer_unread(
+        self, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b""
+    ) -> None:
+        """Answer, while the request is thrown away: hypercorn stands still till it is taken."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._discard)
+            await self._answer(status, headers, body)
+            nursery.cancel_scope.cancel(reason="answered")
+
+    async def _discard(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
@@ -118,17 +133,17 @@ class Exchange:
         """Answer with `refusal`; whatever the application sends after it is dropped."""
         self._refused = True
         body = refusal_body(refusal)
-        await self._pass_on(
-            {
-                "type": "http.response.start",
-                "status": refusal.status,
-                "headers": refusal_headers(refusal, body),
-            }
-        )
+        await self._answer(refusal.status, refusal_headers(refusal, body), body)
+
+    async def _answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        start = {"type": "http.response.start", "status": status, "headers": headers}
+        await self._pass_on(start)
         await self._pass_on({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _pass_on(self, message: Message) -> None:
         self._started = True
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *self.fields]
         if message["type"] != "http.response.body" or message.get("more_body", False):
             await self._send(message)
             return
