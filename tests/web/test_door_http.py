@@ -16,6 +16,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from quart import request
 from quart_trio import QuartTrio
+from structlog.testing import capture_logs
 
 from tests.web.harness import (
     REMOTE,
@@ -215,6 +216,57 @@ async def test_no_request_leads_to_http2(first: bytes) -> None:
         received = await ask(port, first + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0" * 9)
         assert not received.endswith(b"\0" * 9)
         assert b"HTTP/1.1 505" in received
+
+
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD"])
+@pytest.mark.parametrize("first", [b"", get(close=False)])
+async def test_a_body_of_two_lengths_is_refused_and_hides_no_request(
+    first: bytes, method: str
+) -> None:
+    asked = get("/v1/models", "Content-Length: 99", CHUNKED, close=False)
+    hidden = b"0\r\n\r\n" + get("/ready")
+    async with running() as (_, port):
+        received = await ask(port, first + asked.replace(b"GET", method.encode(), 1) + hidden)
+        assert b'"ready"' not in received
+        last = received[received.index(b"HTTP/1.1 400") :]
+        if method == "POST":
+            assert error_of(last)["code"] == "malformed_request"
+        assert status_of(await ask(port, get("/v1/models", CHUNKED) + b"0\r\n\r\n")) == 200
+
+
+@pytest.mark.parametrize(
+    ("second", "status", "code"),
+    [
+        (b"POST /size HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\nzz\r\n", 400, "malformed_request"),
+        (b"\0\1\2\3garbage\r\n\r\n", 400, "malformed_request"),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 40_000, 431, "request_head_too_large"),
+    ],
+)
+async def test_what_is_no_request_is_told_so_later_too(
+    second: bytes, status: int, code: str
+) -> None:
+    async with running(app=build_test_app()) as (_, port), await connect(port) as stream:
+        await stream.send_all(get(close=False))
+        await read_response(stream)
+        await stream.send_all(second.replace(b"%s", CHUNKED.encode()))
+        received = await read_all(stream)
+    assert (status_of(received), error_of(received)["code"]) == (status, code)
+
+
+async def test_a_body_that_goes_wrong_while_the_answer_is_sent_is_no_fault_of_ours() -> None:
+    asked = get("/large", CHUNKED)
+    with capture_logs() as logs:
+        async with running(app=build_test_app()) as (door, port), await connect(port) as stream:
+            await stream.send_all(asked)
+            received = await stream.receive_some(1_000)
+            assert status_of(received) == 200
+            await stream.send_all(b"zz\r\n")
+            await read_all(stream)
+            await door.drain()
+    assert [entry for entry in logs if entry["log_level"] == "error"] == []
 
 
 async def test_a_later_request_does_not_reach_the_websockets_of_hypercorn() -> None:

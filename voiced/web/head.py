@@ -78,17 +78,23 @@ async def read_head(
 
 
 def _malformed(start: bytes, error: h11.RemoteProtocolError) -> Refusal:
-    status = error.error_status_hint
     if start == TLS_HANDSHAKE:
         return Refusal(400, "tls_on_plain_port", "This port speaks plain HTTP; use http://.")
+    return malformed(error.error_status_hint)
+
+
+def malformed(status: int) -> Refusal:
+    """The refusal of a request that h11 refuses with `status`."""
     if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
         return Refusal(status, "request_head_too_large", "The request head is too large.")
+    if status == HTTPStatus.HTTP_VERSION_NOT_SUPPORTED:
+        return Refusal(status, "http_version_not_supported", "This server speaks HTTP/1.1 only.")
     return Refusal(status, "malformed_request", "This is not a well-formed HTTP/1.1 request.")
 
 
 def _head(request: h11.Request, received: bytes, rest: bytes) -> Head | Refusal:
     if request.http_version not in {b"1.0", b"1.1"}:
-        return Refusal(505, "http_version_not_supported", "This server speaks HTTP/1.1 only.")
+        return malformed(505)
     try:
         target = urlsplit(request.target.decode("ascii"))
         query = dict(parse_qsl(target.query, keep_blank_values=True, max_num_fields=QUERY_FIELDS))

@@ -23,6 +23,8 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
+from voiced.web.head import malformed
+from voiced.web.refusal import refusal_body, refusal_headers
 from voiced.web.streams import linger
 
 if TYPE_CHECKING:
@@ -59,9 +61,14 @@ class Http1Only(H11Protocol):
 
         A connection becomes a WebSocket by its first request, at the door, or not at all.
         """
+        names = {name for name, _ in request.headers}
         if not request.http_version.startswith(b"1."):
-            await self._send_error_response(505)
-            await self.send(Closed())
+            await self._refuse(505, request)
+            return
+        if {b"transfer-encoding", b"content-length"} <= names:
+            # A proxy in front of us may go by the other of the two, and take the rest of the body
+            # for a request that it has checked (RFC 9112 §6.1).
+            await self._refuse(400, request)
             return
         headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
         await super()._create_stream(
@@ -72,6 +79,20 @@ class Http1Only(H11Protocol):
                 http_version=request.http_version,
             )
         )
+
+    async def _refuse(self, status: int, request: h11.Request) -> None:
+        await self._send_error_response(status, with_body=request.method != b"HEAD")
+        await self.send(Closed())
+
+    async def _send_error_response(self, status_code: int, *, with_body: bool = True) -> None:
+        """Refuse what is no request, as the door does with the first one of a connection."""
+        refusal = malformed(status_code)
+        body = refusal_body(refusal)
+        headers = [*refusal_headers(refusal, body), *self.config.response_headers("h11")]
+        await self._send_h11_event(h11.Response(status_code=refusal.status, headers=headers))
+        if with_body:
+            await self._send_h11_event(h11.Data(data=body))
+        await self._send_h11_event(h11.EndOfMessage())
 
 
 class HttpConnection(TCPServer):
@@ -134,8 +155,10 @@ class HttpConnection(TCPServer):
             self._reading.cancel(reason="the response was the last")
 
     async def _close(self) -> None:
-        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self.stream.send_eof()
+        # The reader may find fault with a body while the application is sending its answer.
+        async with self.send_lock:
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self.stream.send_eof()
 
 
 class HttpServer:
