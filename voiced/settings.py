@@ -169,6 +169,14 @@ class Limits(Section, frozen=True):
     head_bytes: Annotated[
         Positive, limit("bytes", "a longer request head is answered 431 and the connection closed")
     ] = 16_384
+    body_bytes_s: Annotated[
+        Positive,
+        limit(
+            "bytes a second",
+            "an HTTP request whose body lags behind this by server.body_timeout_s is answered 408 "
+            "and the connection closed",
+        ),
+    ] = 500
     input_audio_s: Annotated[
         Seconds,
         # engines keep 310 s of one utterance (engines/spec.py), padding included

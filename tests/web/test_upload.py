@@ -154,6 +154,15 @@ async def test_file_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     assert caught.value.refusal.status == 413
 
 
+async def test_form_that_never_ends_is_refused_whatever_fills_it(tmp_path: Path) -> None:
+    begun = part("cover", b"picture", "c.png").rpartition(b"\r\n")[0]
+    data = begun + bytes(3 * FIELDS_BYTES)  # of which the end never comes
+    with pytest.raises(Refused) as caught:
+        async with receive_form(HEADERS, Portions(data, 4096), Spool(tmp_path), max_bytes=1000):
+            pass
+    assert caught.value.refusal.status == 413
+
+
 async def test_length_beyond_the_limit_is_refused_unread(tmp_path: Path) -> None:
     headers = Headers({**HEADERS, "Content-Length": "99999999"})
 

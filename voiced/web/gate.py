@@ -38,14 +38,13 @@ class Gate:
         self._app = app
         self._trust = trust
         self._authenticator = authenticator
-        self._body_timeout_s = settings.server.body_timeout_s
-        self._send_timeout_s = settings.limits.send_timeout_s
+        self._settings = settings
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request; anything but HTTP is refused by a plain error."""
         if scope["type"] != "http":
             raise ValueError(f"the gate serves HTTP only, not {scope['type']}")
-        exchange = Exchange(receive, send, self._body_timeout_s, self._send_timeout_s)
+        exchange = Exchange(receive, send, self._settings)
         headers = fold_headers(scope["headers"])
         refusal = self._distrust(scope, headers)
         if refusal is None:
@@ -84,13 +83,13 @@ class Gate:
 class Exchange:
     """One request and its response, with deadlines that neither hypercorn nor Quart has."""
 
-    def __init__(
-        self, receive: Receive, send: Send, body_timeout_s: float, send_timeout_s: float
-    ) -> None:
+    def __init__(self, receive: Receive, send: Send, settings: Settings) -> None:
         self._receive = receive
         self._send = send
-        self._body_timeout_s = body_timeout_s
-        self._send_timeout_s = send_timeout_s
+        self._body_timeout_s = settings.server.body_timeout_s
+        self._body_bytes_s = settings.limits.body_bytes_s
+        self._send_timeout_s = settings.limits.send_timeout_s
+        self._patience_s = self._body_timeout_s
         self._complete = False
         self._started = False
         self._refused = False
@@ -98,11 +97,16 @@ class Exchange:
         self.fields: list[tuple[bytes, bytes]] = []
 
     async def receive(self) -> Message:
-        """Return the next part of the request; a body that stalls is refused with 408."""
+        """Return the next part of the request; a body that stalls, or dribbles in, is refused
+        with 408. Only the time that is spent here counts, so the application may be slow."""
         if self._complete:
             return await self._receive()
-        with trio.move_on_after(self._body_timeout_s):
+        with trio.move_on_after(self._patience_s):
+            began = trio.current_time()
             message = await self._receive()
+            waited_s = trio.current_time() - began
+            earned_s = len(message.get("body", b"")) / self._body_bytes_s
+            self._patience_s = min(self._patience_s - waited_s + earned_s, self._body_timeout_s)
             self._complete = not message.get("more_body", False)
             return message
         if not self._started:

@@ -103,7 +103,11 @@ class _Receiver:
         self._fields_bytes = 0
 
     async def receive(self, body: AsyncIterable[bytes]) -> None:
+        taken = 0
         async for data in body:
+            taken += len(data)
+            if taken > self._max_bytes + FIELDS_BYTES:  # whatever it is that fills it
+                raise too_large(self._max_bytes)
             for start in range(0, len(data), _SLICE_BYTES):
                 self._held += data[start : start + _SLICE_BYTES]
                 edge = self._edge()
