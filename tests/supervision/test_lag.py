@@ -60,6 +60,18 @@ async def test_whoever_blocks_the_loop_is_named(monkeypatch: pytest.MonkeyPatch)
     assert named[0]["log_level"] == "warning"
 
 
+async def test_nobody_is_named_for_the_time_before_it_was_measured(mock_clock: MockClock) -> None:
+    meter = LagMeter(warn_ms=0.0, period_s=1.0)
+    with capture_logs() as logs:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(meter.serve)
+            mock_clock.jump(1.0)
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    (first,) = _late(logs)
+    assert first["held_ms"] < CEILING_S * 1000  # and not as long as the machine is up
+
+
 async def test_a_loop_that_is_late_all_the_time_says_so_now_and_then(mock_clock: MockClock) -> None:
     meter = LagMeter(warn_ms=100.0, period_s=1.0)
     with capture_logs() as logs:

@@ -8,6 +8,7 @@ hint given instead is what the trio instrument saw run longest since the last sa
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from time import perf_counter
 
 import msgspec
@@ -96,7 +97,7 @@ class _SlowestStep(trio.abc.Instrument):
     """Remembers which task held the loop longest in one step. Costs some 0.8 us a step."""
 
     def __init__(self) -> None:
-        self._began = 0.0
+        self._began = inf  # of the step that adds the instrument, nobody knows when it began
         self._longest_s = 0.0
         self._name = ""
 
