@@ -26,7 +26,7 @@ CORE = [
 ]
 DOOR = [
     ROOT / "web" / f"{name}.py"
-    for name in ("admission", "auth", "request_shape", "trust", "websocket")
+    for name in ("admission", "auth", "handshake", "request_shape", "trust", "websocket")
 ]
 
 # Where a call takes the code: its position, which is also named `code`.

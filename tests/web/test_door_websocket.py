@@ -11,7 +11,6 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketServer
 from wsproto.utilities import LocalProtocolError
 
-from tests.patience import CEILING_S
 from tests.web.harness import (
     REMOTE,
     ask,
@@ -28,7 +27,6 @@ from tests.web.harness import (
     websocket,
 )
 from voiced.web.streams import open_listeners
-from voiced.web.websocket import close_websocket
 
 if TYPE_CHECKING:
     from voiced.web.websocket import Upgrade
@@ -386,7 +384,7 @@ async def test_handlers_close_with_1001_when_the_door_stops() -> None:
 
     async def handler(ws: WebSocketConnection, _: Upgrade) -> None:
         await closing[0].wait()
-        await close_websocket(ws, 1001, "shutting down", timeout_s=CEILING_S)
+        await ws.aclose(1001, "shutting down")
 
     async with running(handler=handler) as (door, port):
         closing.append(door.closing)

@@ -11,6 +11,7 @@ import trio
 
 from voiced.realtime.secrets import Attached
 from voiced.web.auth import KEY_PROTOCOL, Authenticator, Verdict, credential, credential_refusal
+from voiced.web.handshake import accept_websocket, describe_upgrade, turn_away
 from voiced.web.head import Head, read_head
 from voiced.web.refusal import Refusal, refusal_response
 from voiced.web.request_shape import object_to_shape
@@ -22,9 +23,6 @@ from voiced.web.websocket import (
     CLOSE_UNKNOWN_SESSION,
     DoorSocket,
     Upgrade,
-    accept_websocket,
-    describe_upgrade,
-    turn_away,
 )
 
 if TYPE_CHECKING:

@@ -8,28 +8,25 @@ Every connection is one task of the door's nursery and can end only itself.
 
 from __future__ import annotations
 
-import errno
 import itertools
-import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 import trio
 from structlog.contextvars import bound_contextvars
 from trio_websocket import ConnectionClosed
 
 from voiced.realtime.secrets import ClientSecrets
-from voiced.supervision.hearts import BEAT_S, SILENT_S, Heart, Hearts
+from voiced.supervision.hearts import SILENT_S, Hearts
 from voiced.web.admission import Admission, AdmittedHttp, AdmittedSocket
 from voiced.web.auth import Authenticator
+from voiced.web.entrance import Entrance, accept_all, address_of, open_line
 from voiced.web.gate import Gate
 from voiced.web.guesses import WrongKeys
 from voiced.web.http import HttpServer
 from voiced.web.pending import Pending
-from voiced.web.streams import Line, linger, local_address, peer_address
-from voiced.web.tls import HandshakeFailed, HasContext, shake_hands
+from voiced.web.streams import linger, peer_address
 from voiced.web.trust import Trust
 from voiced.web.websocket import (
     CLOSE_INTERNAL,
@@ -43,23 +40,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from voiced.settings import Settings
+    from voiced.web.entrance import AddressOf
     from voiced.web.gate import Application
+    from voiced.web.streams import Line
+    from voiced.web.tls import HasContext
 
     SocketHandler = Callable[[DoorSocket, Upgrade], Awaitable[None]]
-    AddressOf = Callable[[trio.SocketStream], str]
 
 log = structlog.get_logger()
-
-# What accept(2) reports when the process or the system is short of something; it passes.
-SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-SHORTAGE_PAUSE_S = 0.1
-
-
-class Entrance(msgspec.Struct, frozen=True):
-    """A listening socket, and the certificate for what comes in there; None where it is plain."""
-
-    listener: trio.SocketListener
-    certificate: HasContext | None = None
 
 
 class Door:
@@ -85,9 +73,9 @@ class Door:
         #: Set once the door stops accepting: handlers then close their WebSockets with 1001.
         self.closing = trio.Event()
         #: The IP address and port of each plain listener; the path and 0 for a Unix socket.
-        self.addresses = tuple(_address(e.listener) for e in entrances if e.certificate is None)
+        self.addresses = tuple(address_of(e.listener) for e in entrances if e.certificate is None)
         #: The same of the listeners with TLS.
-        self.secure_addresses = tuple(_address(e.listener) for e in entrances if e.certificate)
+        self.secure_addresses = tuple(address_of(e.listener) for e in entrances if e.certificate)
         self._entrances = entrances
         self._settings = settings
         self._handler = handler
@@ -138,43 +126,22 @@ class Door:
             log.warning("cut off connections", connections=self._open)
 
     async def _accept(self, entrance: Entrance, nursery: trio.Nursery) -> None:
-        with self._hearts.add("door", SILENT_S) as heart:
-            await self._accept_all(entrance, nursery, heart)
-
-    async def _accept_all(self, entrance: Entrance, nursery: trio.Nursery, heart: Heart) -> None:
-        short = False
-        while True:
-            heart.beat()
-            stream = None
-            try:
-                with trio.move_on_after(BEAT_S):
-                    stream = await entrance.listener.accept()
-            except trio.ClosedResourceError:
-                return  # stopped
-            except OSError as error:
-                if error.errno not in SHORTAGES:
-                    raise
-                if not short:  # once per shortage, not ten times a second
-                    log.error("cannot accept connections", cause=os.strerror(error.errno or 0))
-                short = True
-                self._pending.evict("too few resources")
-                await trio.sleep(SHORTAGE_PAUSE_S)
-                continue
-            if stream is None:
-                continue
-            short = False
+        def welcome(stream: trio.SocketStream) -> None:
             self._open += 1
-            nursery.start_soon(self._serve, stream, entrance.certificate, self._pending.enter())
+            nursery.start_soon(self._serve, stream, entrance, self._pending.enter())
+
+        with self._hearts.add("door", SILENT_S) as heart:
+            await accept_all(entrance.listener, heart, welcome, self._pending.evict)
 
     async def _serve(
-        self, stream: trio.SocketStream, certificate: HasContext | None, place: trio.CancelScope
+        self, stream: trio.SocketStream, entrance: Entrance, place: trio.CancelScope
     ) -> None:
         """Serve one connection from its first byte to its last. Raises nothing but Cancelled."""
         try:
             with bound_contextvars(connection=next(self._numbers)):
                 line = admitted = None  # stays so when evicted
                 with self._pending.hold(place):
-                    line = await self._open_line(stream, certificate)
+                    line = await open_line(stream, entrance, self._peer, self._settings.server)
                     admitted = None if line is None else await self._admission.admit(line)
                 if line is not None and admitted is not None:
                     await self._serve_admitted(admitted, line)
@@ -187,29 +154,6 @@ class Door:
             self._open -= 1
             if self.closing.is_set() and not self._open:
                 self._empty.set()
-
-    async def _open_line(
-        self, stream: trio.SocketStream, certificate: HasContext | None
-    ) -> Line | None:
-        """Who it is and, where there is a certificate, TLS; None where nothing comes of it."""
-        try:
-            peer, local = self._peer(stream), local_address(stream)
-        except OSError:
-            return None  # gone before we looked
-        if certificate is None:
-            return Line(stream, peer, local, secure=False)
-        server = self._settings.server
-        try:
-            secure = await shake_hands(
-                stream,
-                certificate.context,
-                timeout_s=server.handshake_timeout_s,
-                close_timeout_s=server.close_timeout_s,
-            )
-        except HandshakeFailed as failure:
-            log.info("refuse connection", remote=peer, code="no_tls", cause=str(failure))
-            return None
-        return Line(secure, peer, local, secure=True)
 
     async def _serve_admitted(self, admitted: AdmittedSocket | AdmittedHttp, line: Line) -> None:
         try:
@@ -248,11 +192,6 @@ class Door:
             log.exception("websocket handler failed")
             return CLOSE_INTERNAL, "internal error"
         return CLOSE_NORMAL, None
-
-
-def _address(listener: trio.SocketListener) -> tuple[str, int]:
-    name = listener.socket.getsockname()
-    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else (str(name), 0)
 
 
 @asynccontextmanager
