@@ -65,6 +65,33 @@ async def test_token_of_the_environment_is_presented() -> None:
     assert dict(requests[0].headers)[b"authorization"] == b"Bearer s3cret"
 
 
+@pytest.mark.parametrize("code", [None, "invalid_api_key"])
+async def test_a_refused_key_says_where_it_is_taken_from(code: str | None) -> None:
+    async def script(peer: Peer) -> None:
+        error = {"type": "invalid_request_error", "code": code, "message": "No."}
+        await peer.send("error", error=error)
+        await peer.websocket.aclose(3000, "invalid_request_error")
+
+    async with serve_script(script) as url:
+        done = await run_voiced("ask", "--text", "hello", "--url", url)
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+    assert b"VOICED_AUTH__TOKEN" in done.stderr
+
+
+async def test_another_refusal_speaks_of_no_key() -> None:
+    async def script(peer: Peer) -> None:
+        error = {"type": "invalid_request_error", "code": "too_many_sessions", "message": "No."}
+        await peer.send("error", error=error)
+        await peer.websocket.aclose(4029, "invalid_request_error.too_many_sessions")
+
+    async with serve_script(script) as url:
+        done = await run_voiced("ask", "--text", "hello", "--url", url)
+    assert done.returncode == 1
+    assert b"No. (too_many_sessions)" in done.stderr
+    assert b"TOKEN" not in done.stderr
+
+
 async def test_no_daemon_says_how_to_start_one() -> None:
     # Port 1 is reserved; nothing listens there.
     done = await run_voiced("ask", "--text", "hello", "--url", "ws://127.0.0.1:1")

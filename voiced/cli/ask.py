@@ -16,7 +16,7 @@ from voiced.cli.options import add_json_option
 from voiced.cli.progress import show_progress
 from voiced.cli.running import run_trio
 from voiced.cli.target import Target, add_target_options, find_target
-from voiced.client.dial import ServerAbsent
+from voiced.client.dial import KeyRefused, ServerAbsent
 from voiced.client.exchange import exchange
 from voiced.client.microphone import DEFAULT_FRAME_MS, INPUT_RATE_HZ, Microphone
 from voiced.client.turn import REPLY_RATE_HZ
@@ -89,6 +89,9 @@ def run(args: argparse.Namespace) -> int:
     except ServerAbsent as exc:
         hint = "start the daemon with ./scripts/run or voiced serve"
         raise ClientError(f"{exc}; {hint}") from exc
+    except KeyRefused as exc:
+        hint = "Give the daemon's token as VOICED_AUTH__TOKEN."
+        raise ClientError(f"{exc} {hint}") from exc
     if args.out is not None:
         write_wav(args.out, bytes(turn.audio), REPLY_RATE_HZ)
     report = make_report(turn, args.out)

@@ -25,7 +25,10 @@ class Target(msgspec.Struct, frozen=True):
 def add_target_options(parser: argparse.ArgumentParser) -> None:
     """Add `--url`, `--ca` and `--config`."""
     parser.add_argument(
-        "--url", metavar="URL", help="the daemon (default: the one of the settings, on this box)"
+        "--url",
+        metavar="URL",
+        help="the daemon (default: the one of the settings, on this box); where it demands a token,"
+        " give that as VOICED_AUTH__TOKEN in the environment",
     )
     parser.add_argument(
         "--ca",

@@ -13,6 +13,7 @@ from trio_websocket import ConnectionClosed, ConnectionRejected
 
 from voiced.client.address import Address, parse_address
 from voiced.client.dial import (
+    KeyRefused,
     WatchedStream,
     no_websocket,
     open_stream,
@@ -213,11 +214,24 @@ async def _greet(
     except trio.TooSlowError:
         raise too_slow(address, connect_s) from None
     if first.type == "error":
-        raise refusal(first.event)
+        refused = refusal(first.event)
+        raise KeyRefused(str(refused)) if _is_about_the_key(first.event) else refused
     if first.type != "session.created":
         raise ClientError(f"{address.url} does not speak the Realtime protocol")
     client.session = first.event.get("session", {})
     return client
+
+
+def _is_about_the_key(event: Mapping[str, Any]) -> bool:
+    """Whether the `error` in place of a greeting says that the key is wrong, or is not there.
+
+    OpenAI's service, and voiced after it, has no code for the latter.
+    """
+    error = event.get("error")
+    if not isinstance(error, dict):
+        return False
+    about_us = error.get("type") == "invalid_request_error"
+    return about_us and error.get("code") in (None, "invalid_api_key")
 
 
 def _decode(message: str | bytes) -> dict[str, Any] | None:

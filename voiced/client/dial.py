@@ -33,6 +33,10 @@ class ServerAbsent(ClientError):
     """Nothing listens where the server was looked for."""
 
 
+class KeyRefused(ClientError):
+    """The server wants a key, and got none or a wrong one."""
+
+
 @asynccontextmanager
 async def open_stream(
     address: Address, connect_s: float, ca: Path | None = None
