@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 # Loading a model from an SD card takes its time; no more than systemd would wait.
 ENGINE_START_S = 90.0
 
+# Where else the reason for an engine that does not start may lie.
+_ALSO_SEE = {
+    "stt": ", stt.options, llm.sentences and llm.home",
+    "llm": ", llm.options, llm.sentences and llm.home",
+    "tts": ", tts.voice and tts.options",
+}
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
@@ -97,7 +104,7 @@ def check_settings(config: Path | None) -> tuple[Finding, Settings | None]:
             check="settings",
             state="failed",
             detail=str(error),
-            remedy="correct it; `voiced config check` looks again",
+            remedy="correct it, and run `voiced doctor` again",
         )
         return failed, None
     places = ", ".join(sorted(set(loaded.sources.values()))) or "defaults"
@@ -120,7 +127,7 @@ def check_engines(settings: Settings) -> Iterable[Finding]:
         yield _guarded(
             f"{kind} engine",
             partial(run_trio, _start_engine, settings, kind),
-            remedy=f"see {kind}.engine and {kind}.options in the settings (now {name})",
+            remedy=f"see {kind}.engine{_ALSO_SEE[kind]} in the settings (now {name})",
         )
 
 
