@@ -115,14 +115,6 @@ DEVIATIONS: Final = (
         "Nothing is said where there is nothing to say, for one when a person says `stop`.",
     ),
     Deviation(
-        "`tools`",
-        "the client's, and nothing else",
-        "the daemon's own are offered beside them and run inside the response, unseen; a client's "
-        "of the same name takes the place of one. Where a client offers functions, `required` "
-        "means one of those",
-        "The assistant can tell the time also for a client that knows nothing of it.",
-    ),
-    Deviation(
         "`tool_choice` that cannot be followed",
         "the model makes something up",
         "`response.done` with `failed` and `tool_choice_unmet`: the built-in assistant calls what "
