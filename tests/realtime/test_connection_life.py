@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import trio
 import trio.testing
-from trio_websocket import ConnectionClosed
+from trio_websocket import CloseReason, ConnectionClosed
 
 from tests.realtime.fakes import FakeLlm, Talk, says, talking
 from voiced.conversation.effects import Close
@@ -20,6 +20,7 @@ from voiced.realtime.connection import (
     PONG_S,
     ConnectionLost,
     Signs,
+    closed_by,
     read,
     serve_connection,
     write,
@@ -96,6 +97,19 @@ async def served(
         nursery.cancel_scope.cancel(reason="closed")
     talk.events += socket.sent
     return ended, socket.close
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (CloseReason(1000, None), "closed with 1000: no reason given"),
+        (CloseReason(3001, "enough"), "closed with 3001: enough"),
+        (CloseReason(1006, None), "the connection broke"),
+        (None, "the connection broke"),
+    ],
+)
+def test_the_end_of_a_connection_is_put_into_words(reason: CloseReason | None, said: str) -> None:
+    assert closed_by(ConnectionClosed(reason)) == said
 
 
 async def test_a_session_that_is_told_nothing_is_closed_with_a_reason(

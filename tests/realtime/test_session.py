@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 from msgspec import structs
+from structlog.testing import capture_logs
 
 from tests.realtime.fakes import (
     FakeLlm,
@@ -700,3 +701,14 @@ async def test_a_short_visit_does_not_take_what_was_missed(autojump_clock: MockC
         talk.type_in("what time is it")
         await talk.until("response.done")
     assert missed
+
+
+async def test_a_refused_event_leaves_its_code_in_the_log_and_none_of_its_values(
+    autojump_clock: MockClock,
+) -> None:
+    async with talking() as talk:
+        with capture_logs() as logs:
+            talk.send("session.update", session={"type": "realtime", "instructions": 7})
+    (entry,) = (entry for entry in logs if entry["event"] == "refused event")
+    assert entry["log_level"] == "debug"
+    assert (entry["code"], entry["param"]) == ("invalid_value", "session.instructions")

@@ -41,6 +41,9 @@ AUDIO_RATE = 2.0
 
 EventT = TypeVar("EventT", Append, inp.CreateItem)
 
+ABNORMAL = 1006
+"""What a WebSocket's end without a closing handshake is called; nobody sends it."""
+
 GARBAGE_ALLOWED = 20
 """Undecodable messages in a row before the connection is closed with 1002."""
 
@@ -217,7 +220,7 @@ async def receive(websocket: DoorSocket) -> str | bytes:
 
 def closed_by(closed: ConnectionClosed) -> str:
     """How a connection ended, in words for the log."""
-    if closed.reason is None:
+    if closed.reason is None or closed.reason.code == ABNORMAL:
         return "the connection broke"
     return f"closed with {closed.reason.code}: {closed.reason.reason or 'no reason given'}"
 

@@ -270,6 +270,9 @@ class Session:
                 item = with_audio(retrieved.item, self.item_audio.get(retrieved.item.id))
                 self.outbox.put(ev.ItemRetrieved(item=item), bulky=True)
             case Emit():
+                if isinstance(effect.event, ev.ErrorEvent):
+                    body = effect.event.error
+                    log.debug("refused event", code=body.code, param=body.param)
                 self.outbox.put(effect.event)
             case Generate():
                 self._scopes[effect.response_id] = trio.CancelScope()
