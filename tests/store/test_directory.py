@@ -88,6 +88,14 @@ def test_where_there_are_no_locks_it_goes_without(
     assert [entry["event"] for entry in logs] == ["state directory not locked"]
 
 
+@pytest.mark.parametrize("below", ["", "state"])
+def test_one_that_is_a_file_is_named(tmp_path: Path, below: str) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(StartupError, match="is no directory"), hold_directory(file / below):
+        pass
+
+
 def test_one_that_cannot_be_written_to_is_named() -> None:
     with (
         pytest.raises(StartupError, match=r"/proc/voiced is not writable"),

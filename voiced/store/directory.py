@@ -63,6 +63,11 @@ def _lock(descriptor: int, directory: Path) -> None:
 
 
 def _not_writable(directory: Path, exc: OSError) -> StartupError:
+    if isinstance(exc, FileExistsError | NotADirectoryError):
+        return StartupError(
+            f"the state directory {directory} is no directory, or lies in something that is none; "
+            "set store.directory"
+        )
     return StartupError(
         f"the state directory {directory} is not writable ({exc.strerror}); "
         "set store.directory, or give this user the right to write there"
