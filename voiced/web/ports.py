@@ -66,7 +66,9 @@ async def serve_reload(
         task_status.started()
         async for _ in signals:
             if ports.certificate is None:
-                log.info("nothing to reload", cause="TLS is off")
+                log.info(
+                    "nothing to reload", cause="TLS is off; settings are read when voiced starts"
+                )
                 continue
             try:
                 await trio.to_thread.run_sync(ports.certificate.reload)
