@@ -194,8 +194,12 @@ def test_only_audio_may_be_long() -> None:
     assert isinstance(event, Append)
     assert len(event.audio) == 15 << 20
     filler = "x" * MOST_CONTROL_CHARS
-    found = refused({"type": "session.update", "session": {"instructions": filler}})
-    assert found.code == "string_above_max_length"
+    update = {"type": "session.update", "session": {"instructions": filler}}
+    found = refused(update)
+    assert (found.code, found.event_id) == ("string_above_max_length", None)
+    # A client for agents that cannot tell what was refused asks for no response ever again.
+    assert refused({**update, "event_id": "mine"}).event_id == "mine"
+    assert refused({"event_id": 5, **update}).event_id is None
     found = refused({"type": "input_audio_buffer.append", "audio": "@" * MOST_CONTROL_CHARS})
     assert found.param == "audio"
     assert isinstance(refused('"' + filler), Garbage)

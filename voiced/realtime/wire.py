@@ -22,6 +22,10 @@ MOST_CONTROL_CHARS = 262_144
 """Only audio may be longer: anything else this long would cost the other sessions the time it
 takes to build it, and memory for as long as it is kept."""
 
+MOST_READ_CHARS = 8_388_608
+"""Of a longer event that is refused not even the id is read: up to here that takes no longer than
+decoding the longest audio does."""
+
 EventId = Annotated[str, Meta(max_length=512)]
 
 
@@ -123,7 +127,14 @@ class LongItemCreate(ClientEvent, tag="conversation.item.create", frozen=True, k
     previous_item_id: ItemId | None = None
 
 
+class Head(Struct, frozen=True):
+    """What can be read of any event without building the rest of it."""
+
+    event_id: EventId | None = None
+
+
 DECODER = msgspec.json.Decoder(AnyEvent)
+HEAD_DECODER = msgspec.json.Decoder(Head)
 LONG_DECODER = msgspec.json.Decoder(Append | LongItemCreate)
 NAMES = tuple(sorted(str(kind.__struct_config__.tag) for kind in AnyEvent.__args__))
 
@@ -143,7 +154,7 @@ def decode(message: str | bytes) -> Append | Commit | inp.Input:
     try:
         event = LONG_DECODER.decode(message) if long else DECODER.decode(message)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError, RecursionError) as exc:
-        return refusal_of_long(exc) if long else refusal(message, exc)
+        return refusal_of_long(message, exc) if long else refusal(message, exc)
     return event if isinstance(event, Append | Commit) else to_input(event)
 
 
@@ -183,18 +194,33 @@ def to_input(event: AnyEvent | LongItemCreate) -> inp.Input:
             raise TypeError(f"{type(event).__name__} is not an input of the core")
 
 
-def refusal_of_long(problem: Exception) -> inp.RefuseEvent:
+def refusal_of_long(message: str, problem: Exception) -> inp.RefuseEvent:
     """Why a long message was not understood, without building anything from it."""
     if not isinstance(problem, msgspec.ValidationError):
         return Garbage(code="invalid_json", message="The message is not valid JSON.")
+    event_id = id_of_long(message)
     why = rejected_by(str(problem), "")
     if why.param == "audio":
-        return inp.RefuseEvent(code=why.code, message=why.message, param=why.param)
+        return inp.RefuseEvent(
+            event_id=event_id, code=why.code, message=why.message, param=why.param
+        )
     return inp.RefuseEvent(
+        event_id=event_id,
         code="string_above_max_length",
         message="Only input_audio_buffer.append, and conversation.item.create with one part of "
         f"audio, may be longer than {MOST_CONTROL_CHARS} characters.",
     )
+
+
+def id_of_long(message: str) -> str | None:
+    """The client's own id of an event, where one can be read: clients for agents wait for ever
+    for what they asked for where an error does not name it."""
+    if len(message) > MOST_READ_CHARS:
+        return None
+    try:
+        return HEAD_DECODER.decode(message).event_id
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
 
 
 def refusal(message: str, problem: Exception) -> inp.RefuseEvent:
