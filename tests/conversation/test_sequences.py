@@ -478,6 +478,18 @@ def test_nothing_is_said_of_an_item_that_was_deleted() -> None:
     assert kinds(talk) == ["Generate"]
 
 
+def test_the_words_of_a_deleted_item_are_not_taken_for_those_of_another() -> None:
+    talk = Talk(detection=ServerVad())
+    talk.take(inp.SpeechStarted(0), inp.SpeechStopped(500))
+    user = talk.one("input_audio_buffer.committed")["item_id"]
+    talk.take(inp.DeleteItem(item_id=user), typed("Anew.", item_id=user))
+    assert talk.one("error")["error"]["param"] == "item.id"
+    talk.take(inp.TranscriptReady(item_id=user, text="Hello.", duration_s=0.5))
+    talk.take(typed("Anew.", item_id=user))
+    assert talk.types == USER_ITEM
+    assert talk.context() == [("user", "Anew.")]
+
+
 def test_items_go_where_the_client_says() -> None:
     talk = Talk()
     first = talk.type_in("first")

@@ -29,6 +29,9 @@ def create_item(draft: Draft, event: inp.CreateItem) -> None:
     """Insert a typed or spoken message, a function call, or the output of one."""
     new = event.item
     item_id = new.id or draft.new_id("item")
+    if item_id in draft.state.unheard:
+        message = f"Item '{item_id}' was deleted, but its words are still to come."
+        raise Rejected("invalid_value", message, param="item.id")
     if draft.state.knows(item_id) or item_id == ROOT:
         raise Rejected("invalid_value", f"Item '{item_id}' already exists.", param="item.id")
     call_id = ""
@@ -75,6 +78,8 @@ def delete_item(draft: Draft, event: inp.DeleteItem) -> None:
     if entry is None or entry.item.status == "in_progress":
         raise missing("item_delete_invalid_item_id", event.item_id)
     draft.set(entries=tuple(e for e in draft.state.entries if e.item.id != event.item_id))
+    if entry.transcribing:
+        draft.set(unheard=draft.state.unheard | {event.item_id})
     draft.emit(ev.ItemDeleted(item_id=event.item_id))
     draft.effects.append(ForgetAudio(event.item_id))
 

@@ -102,6 +102,8 @@ def generate(draft: Draft, response: ActiveResponse) -> None:
 
 def transcript_settled(draft: Draft, item_id: str, text: str | None) -> None:
     """The text of the item is known, or known not to come: let what waited for it go on."""
+    if item_id in draft.state.unheard:
+        draft.set(unheard=draft.state.unheard - {item_id})
     for response in draft.state.responses:
         if item_id not in response.waiting_for:
             continue

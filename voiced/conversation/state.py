@@ -75,6 +75,7 @@ class State(Struct, frozen=True, kw_only=True):
     `response_owed`: a turn was committed that has no response yet.
     `announcements` wait until nobody speaks. `history_items` bounds `entries`. `detections`
     are what turn detection starts from when a client turns it on or changes its type.
+    `unheard` are deleted items whose words are still to come: no other item has their ids yet.
     `calls_beside` are the newest function calls of out-of-band responses: a client may answer
     these, too.
     """
@@ -96,6 +97,7 @@ class State(Struct, frozen=True, kw_only=True):
     response_owed: bool = False
     announcements: tuple[str, ...] = ()
     voice_fixed: bool = False
+    unheard: frozenset[str] = frozenset()
     calls_beside: tuple[FunctionCall, ...] = ()
     closed: bool = False
 
@@ -147,9 +149,11 @@ class State(Struct, frozen=True, kw_only=True):
         return None
 
     def knows(self, item_id: str) -> bool:
-        """Whether an item has that id, or will have it, in the conversation or beside it."""
+        """Whether an item has that id, or will have it, in the conversation or beside it; or had
+        it, and something of it is still to come."""
         return (
             item_id == self.speech_item
+            or item_id in self.unheard
             or any(e.item.id == item_id for e in self.entries)
             or any(r.output(item_id) is not None for r in self.responses)
         )
