@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trio.testing import MockClock
 
 TRIGGERED = "input_audio_buffer.timeout_triggered"
+STARTED = "input_audio_buffer.speech_started"
 IDLE_MS = 5000
 REPLY_MS = 3000
 
@@ -66,6 +67,19 @@ async def test_the_stretch_of_input_is_that_of_the_silence(autojump_clock: MockC
         # The reply was heard from 50 ms to 1,050 ms, and the microphone was open all the while.
         assert event["audio_end_ms"] == pytest.approx(1050 + IDLE_MS, abs=100)
         assert event["audio_end_ms"] - event["audio_start_ms"] == IDLE_MS
+
+
+async def test_whoever_speaks_right_after_it_begins_after_it(autojump_clock: MockClock) -> None:
+    async with talking(tts=FakeTts(clause_ms=1000)) as talk:
+        talk.configure(audio=patient(create_response=False))
+        talk.type_in("Hello.")
+        # The padding of what is said reaches into the silence that was told.
+        await talk.hear(silence(1050 + IDLE_MS + 50) + speech(800) + silence(500))
+        await talk.rest()
+        assert talk.types().index(TRIGGERED) < talk.types().index(STARTED)
+        (triggered,) = (event for event in talk.events if event["type"] == TRIGGERED)
+        (started,) = (event for event in talk.events if event["type"] == STARTED)
+        assert started["audio_start_ms"] == triggered["audio_end_ms"]
 
 
 async def test_a_closed_microphone_has_no_stretch(autojump_clock: MockClock) -> None:

@@ -145,6 +145,11 @@ class AudioPipeline:
         """How much audio came in since the first, by the clock of `speech_started`."""
         return (self._detector.position + self._buffer.pending_samples) // SAMPLES_PER_MS
 
+    def end_silence(self) -> int:
+        """`position_ms`, as the end of a turn in which nobody spoke: no other begins before it."""
+        self._stopped_ms = max(self._stopped_ms, self.position_ms)
+        return self._stopped_ms
+
     @property
     def buffered_ms(self) -> float:
         """Audio that a commit would take."""

@@ -355,7 +355,7 @@ class Session:
 
     def _tell_silence(self, since_ms: int, idle_ms: int) -> None:
         """Nobody has spoken for so long, since that place in the input at the earliest."""
-        now_ms = self.pipeline.position_ms
+        now_ms = self.pipeline.end_silence()
         self.apply(inp.IdleTimeout(max(since_ms, now_ms - idle_ms), now_ms))
 
     async def _tell_missed(self) -> None:
