@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.internal.conjecture import engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,14 @@ GRACE_S = 30.0
 
 # How fast a machine makes examples says nothing about the code, and the same commit is judged by
 # the same examples each time. To look for new ones: pytest --hypothesis-profile=explore
-_ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# What fails is told as short as can be found in half a minute, and not explained: both may take
+# longer than pytest waits (`faulthandler_timeout`), and a failing test is to say what fails.
+_ANY_MACHINE = settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[phase for phase in Phase if phase is not Phase.explain],
+)
+engine.MAX_SHRINKING_SECONDS = 30
 settings.register_profile("voiced", _ANY_MACHINE, derandomize=True, database=None)
 settings.register_profile("explore", _ANY_MACHINE, max_examples=2_000)
 settings.load_profile("voiced")
