@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.web.harness import ask, get, make_app, running, status_of
 from voiced.realtime.asyncapi import encoded_parts
-from voiced.web.docs_page import docs_page
+from voiced.web.docs_page import docs_page, prose
 from voiced.web.openapi import describe
 
 if TYPE_CHECKING:
@@ -48,6 +48,12 @@ def test_what_a_description_says_is_text() -> None:
     page = docs_page(document)
     for markup in ("<script>", "<b>", "<i>", "<u>", "a < b", '"&<', "</pre>\\"):
         assert markup not in page
+
+
+def test_a_description_has_paragraphs_and_code() -> None:
+    assert prose("With `a<b` text.\n\nMore, at 5` here.") == (
+        "<p>With <code>a&lt;b</code> text.</p>\n<p>More, at 5` here.</p>"
+    )
 
 
 async def test_nothing_of_the_documents_is_made_while_people_talk(

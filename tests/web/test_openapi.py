@@ -41,6 +41,12 @@ async def test_the_daemon_serves_a_valid_description_of_every_route() -> None:
     assert {("/v1/models", "GET"), ("/health", "GET"), ("/ready", "GET")} <= described
 
 
+def test_schemas_have_names_of_their_own_and_no_places_in_the_code() -> None:
+    names = set(describe(make_app())["components"]["schemas"])
+    assert "TranscriptionAnswer" in names
+    assert [name for name in names if "." in name] == []
+
+
 def test_a_route_without_a_description_is_named() -> None:
     app = Quart("test", static_folder=None)
 

@@ -68,14 +68,14 @@ def operation_of(method: str, path: str, operation: Mapping[str, Any]) -> Iterat
         f"<code>{escape(path)}</code></h3>\n<p>{escape(operation['summary'])}.</p>"
     )
     if "description" in operation:
-        yield f"<p>{escape(operation['description'])}</p>"
+        yield prose(operation["description"])
     yield "<ul>"
     for media, body in operation.get("requestBody", {}).get("content", {}).items():
         yield f"<li>takes {body_words(media, body)}</li>"
     for status, answer in operation["responses"].items():
         if "content" in answer:
             bodies = ", ".join(body_words(*item) for item in answer["content"].items())
-            yield f"<li>{escape(status)}: {escape(answer['description'])} {bodies}</li>"
+            yield f"<li>{escape(status)}: {inline(answer['description'])} {bodies}</li>"
     yield "</ul>"
 
 
@@ -85,6 +85,16 @@ def body_words(media: str, body: Mapping[str, Any]) -> str:
     target = found[1] if found else ""
     words = f"<code>{escape(media)}</code>"
     return f'{words} <a href="#{escape(target)}">{escape(target)}</a>' if target else words
+
+
+def prose(text: str) -> str:
+    """A docstring as paragraphs."""
+    return "\n".join(f"<p>{inline(paragraph)}</p>" for paragraph in text.split("\n\n"))
+
+
+def inline(text: str) -> str:
+    """Words in which what stands between backticks is code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def json_of(value: object) -> str:

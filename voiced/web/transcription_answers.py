@@ -57,7 +57,7 @@ class Word(Struct, frozen=True, kw_only=True):
     end: float
 
 
-class Transcription(Struct, frozen=True, kw_only=True):
+class TranscriptionAnswer(Struct, frozen=True, kw_only=True):
     """What was said in a recording. All but `text` and `usage` is of `verbose_json` only."""
 
     task: Literal["transcribe"] | UnsetType = UNSET
@@ -103,10 +103,10 @@ def _parts(passage: Passage) -> Iterator[Timed]:
 
 def make_verbose(
     passages: Sequence[Passage], form: TranscriptionForm, *, language: str, duration_s: float
-) -> Transcription:
+) -> TranscriptionAnswer:
     """The answer with times of segments, words, or both, as asked for."""
     asked = form.timestamp_granularities or ["segment"]
-    return Transcription(
+    return TranscriptionAnswer(
         task="transcribe",
         language=language,
         duration=round(duration_s, 3),

@@ -27,7 +27,7 @@ log = structlog.get_logger()
 MOST_CHARACTERS = 4_096
 
 
-class VoiceId(Struct, frozen=True):
+class SpeechVoice(Struct, frozen=True):
     """A voice by its id; the same as its name alone."""
 
     id: str
@@ -38,7 +38,7 @@ class SpeechRequest(Struct, frozen=True, kw_only=True):
 
     input: Annotated[str, Meta(min_length=1, max_length=MOST_CHARACTERS)]
     model: str = ""
-    voice: str | VoiceId = ""
+    voice: str | SpeechVoice = ""
     instructions: Annotated[
         str,
         Meta(max_length=MOST_CHARACTERS, description="Accepted; no engine here takes any."),
@@ -99,7 +99,7 @@ def speech_routes(services: Services) -> Blueprint:
         for one of the engine's; the model that is named does not matter.
         """
         asked = await read_json(SpeechRequest)
-        name = asked.voice.id if isinstance(asked.voice, VoiceId) else asked.voice
+        name = asked.voice.id if isinstance(asked.voice, SpeechVoice) else asked.voice
 
         async def produce(put: Put) -> None:
             speech = Speech(

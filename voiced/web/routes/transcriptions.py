@@ -20,7 +20,7 @@ from voiced.web.transcription_answers import (
     DurationUsage,
     TextDelta,
     TextDone,
-    Transcription,
+    TranscriptionAnswer,
     TranscriptionEvent,
     join_text,
     list_segments,
@@ -61,7 +61,7 @@ def transcription_routes(services: Services) -> Blueprint:
             200: Answer(
                 "What was said.",
                 {
-                    JSON: Transcription,
+                    JSON: TranscriptionAnswer,
                     "text/plain": str,
                     "text/event-stream": EventStream(TranscriptionEvent),
                 },
@@ -162,7 +162,9 @@ class _Task:
                 )
             case _:
                 usage = DurationUsage(seconds=round(duration_s, 3))
-                return msgspec.json.encode(Transcription(text=join_text(passages), usage=usage))
+                return msgspec.json.encode(
+                    TranscriptionAnswer(text=join_text(passages), usage=usage)
+                )
 
     def _tell(self, duration_s: float) -> None:
         log.info("transcribed", seconds=round(duration_s, 1), file_bytes=self._file.size)
