@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from werkzeug.sansio.multipart import Data, MultipartDecoder, NeedData
 from tests.patience import CEILING_S
 from voiced.errors import StorageError, StorageFull
 from voiced.web.refusal import Refused
-from voiced.web.spool import Spool
+from voiced.web.spool import RESERVE_BYTES, Spool
 from voiced.web.upload import FIELDS_BYTES, receive_form
 
 if TYPE_CHECKING:
@@ -206,6 +207,24 @@ async def test_disk_that_fills_up_meanwhile_is_said(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, ignored)
 
 
+async def test_disk_is_not_filled_to_its_last_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk here has a little more room than is to be left free."""
+    grown: list[int] = []
+
+    def nearly_full(descriptor: int) -> SimpleNamespace:
+        grown.append(os.fstat(descriptor).st_size)
+        return SimpleNamespace(f_frsize=1, f_bavail=RESERVE_BYTES + 2_000_000 - grown[-1])
+
+    monkeypatch.setattr(os, "fstatvfs", nearly_full)
+    data = form(part("file", bytes(1_500_000), "a"))
+    assert (await receive(data, tmp_path))[1] == bytes(1_500_000)
+    with pytest.raises(StorageFull):
+        await receive(form(part("file", bytes(3_000_000), "a")), tmp_path)
+    assert 1_000_000 < max(grown) <= 2_000_000
+
+
 async def test_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError) as caught:
@@ -251,7 +270,7 @@ class _Then:
 KILLED = """
 import os, sys, trio
 from pathlib import Path
-from voiced.web.spool import Spool
+from voiced.web.spool import RESERVE_BYTES, Spool
 async def main():
     async with Spool(Path(sys.argv[1])).open(0) as file:
         await file.write(bytes(3_000_000))

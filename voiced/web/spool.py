@@ -31,7 +31,8 @@ WRITE_BYTES: Final = 524_288
 """Written at once, so that a thread is worth its while: 400 times for 200 MB."""
 
 RESERVE_BYTES: Final = 64 << 20
-"""Left free on the disk: others need room too, the journal for one."""
+"""Left free on the disk, also by several uploads at once, and by those whose length nobody told:
+others need room too, the journal for one."""
 
 _THREADS: Final = 4
 _CLOSE_S: Final = 2.0
@@ -82,9 +83,7 @@ class Spool:
 
     def _make(self, expected_bytes: int) -> IO[bytes]:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place = os.statvfs(self._directory)
-        if place.f_bavail * place.f_frsize < expected_bytes + RESERVE_BYTES:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        _check_room(os.statvfs(self._directory), expected_bytes)
         return tempfile.TemporaryFile(dir=self._directory, buffering=0)
 
 
@@ -115,7 +114,13 @@ class SpooledFile:
             await self._spool.write(self._file, pending)
 
 
+def _check_room(place: os.statvfs_result, size: int) -> None:
+    if place.f_bavail * place.f_frsize < size + RESERVE_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def _write_all(file: IO[bytes], data: bytes) -> None:
+    _check_room(os.fstatvfs(file.fileno()), len(data))
     view = memoryview(data)
     while view:  # a disk that is nearly full takes a part
         view = view[file.write(view) :]
