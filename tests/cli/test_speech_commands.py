@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 from tests.cli.commands import run_voiced
 from voiced.audio.energy import find_speech
@@ -101,6 +102,15 @@ async def test_recording_is_cut_at_its_pause(spoken: Path) -> None:
     )
     (only,) = json.loads(whole.stdout)["utterances"]
     assert only["end_s"] == pytest.approx(read_wav(spoken).duration_s, abs=0.001)
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+async def test_recording_may_come_by_a_pipe(name: str, spoken: Path) -> None:
+    recording = await trio.Path(spoken).read_bytes()
+    arguments = ("transcribe", name, "--json")
+    done = await run_voiced(*arguments, stdin=recording, VOICED_STT__ENGINE="stub")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(json.loads(done.stdout)["utterances"]) == 2
 
 
 async def test_silence_holds_no_speech(tmp_path: Path) -> None:

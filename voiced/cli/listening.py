@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import shutil
+import tempfile
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
@@ -30,13 +33,11 @@ class Heard(msgspec.Struct, frozen=True):
 async def transcribe_file(path: Path, settings: Settings, *, whole: bool) -> list[Heard]:
     """Transcribe the recording with the configured engine, in a process of its own.
 
-    Any file with sound in it, decoded in a process too. It is cut at silences, unless `whole`.
+    Any file with sound in it, decoded in a process too; `-` is standard input. It is cut at
+    silences, unless `whole`.
     Raises `AudioError`, naming the file, and `EngineError`.
     """
-    try:
-        file = path.open("rb")
-    except OSError as exc:
-        raise AudioError(f"{path}: {exc.strerror or exc}") from exc
+    file = open_recording(path)
     heard: list[Heard] = []
 
     async def add(passage: Passage) -> None:
@@ -57,3 +58,19 @@ async def transcribe_file(path: Path, settings: Settings, *, whole: bool) -> lis
                 except AudioError as exc:
                     raise AudioError(f"{path}: {exc}") from exc
     return heard
+
+
+def open_recording(path: Path) -> IO[bytes]:
+    """The file, ready for a decoder, which moves about in it: what comes by a pipe is kept on disk
+    first. Raises `AudioError`, naming the file."""
+    try:
+        file = os.fdopen(os.dup(0), "rb") if str(path) == "-" else path.open("rb")
+        if file.seekable():
+            return file
+        with file:
+            kept = tempfile.TemporaryFile()  # noqa: SIM115  # the caller's to close
+            shutil.copyfileobj(file, kept)
+            kept.flush()
+            return kept
+    except OSError as exc:
+        raise AudioError(f"{path}: {exc.strerror or exc}") from exc

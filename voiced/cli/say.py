@@ -58,7 +58,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the file. Raises `VoicedError` where engine or file fail; then nothing is written."""
+    """Write the file. Raises `VoicedError` where engine or file fail; without the whole speech
+    nothing is written."""
     settings = load_settings(args.config)
     quiet_logs(settings)
     text = sys.stdin.read() if args.text == "-" else args.text

@@ -28,7 +28,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Transcribe any file with sound in it. Needs no running daemon."
         " The recording is cut into utterances where the speaker pauses.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="sound, or video with sound")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="sound, or video with sound; - is stdin"
+    )
     parser.add_argument("--whole", action="store_true", help="take the file as one utterance")
     add_config_option(parser)
     add_json_option(parser)
