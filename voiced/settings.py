@@ -169,6 +169,9 @@ class Limits(Section, frozen=True):
     head_bytes: Annotated[
         Positive, limit("bytes", "a longer request head is answered 431 and the connection closed")
     ] = 16_384
+    json_bytes: Annotated[
+        Positive, limit("bytes", "a longer JSON body of an HTTP request is answered 413")
+    ] = 1_048_576
     body_bytes_s: Annotated[
         Positive,
         limit(

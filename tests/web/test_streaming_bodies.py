@@ -8,7 +8,17 @@ import pytest
 import trio
 from quart import Blueprint, Response, request
 
-from tests.web.harness import ask, connect, error_of, make_app, read_all, running, status_of
+from tests.web.harness import (
+    Status,
+    ask,
+    connect,
+    error_of,
+    make_app,
+    make_settings,
+    read_all,
+    running,
+    status_of,
+)
 from voiced.errors import EngineBusy, VoicedError
 from voiced.web.sse import CONTENT_TYPE, encode_failure
 from voiced.web.streaming import ROOM_BYTES, StreamedResponse
@@ -103,6 +113,14 @@ async def test_body_that_is_awaited_has_a_limit() -> None:
         )
         piece = b"%x\r\n" % len(body) + body + b"\r\n"
         assert status_of(await ask(port, chunked + piece + piece + b"0\r\n\r\n")) == 413
+
+
+async def test_limit_of_a_body_is_that_of_the_settings() -> None:
+    app = make_app(Status(make_settings(limits={"json_bytes": 100})))
+    async with running(app=app) as (_, port):
+        for size, status in ((100, 400), (101, 413)):
+            request_ = post("/v1/chat/completions", size) + bytes(size)
+            assert status_of(await ask(port, request_)) == status
 
 
 async def test_body_that_nobody_reads_does_not_hold_up_the_answer() -> None:

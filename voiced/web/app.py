@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# No route takes more than a little JSON yet; one that takes audio raises it for itself.
-BODY_BYTES = 1_048_576
 MESSAGES = {
     404: "There is nothing at this path. GET / says what there is.",
     405: "This path does not take this method.",
@@ -64,7 +62,7 @@ def build_app(status: StatusSource, services: Services) -> VoicedApp:
     """
     app = VoicedApp("voiced.web", static_folder=None)
     app.config.update(
-        MAX_CONTENT_LENGTH=BODY_BYTES,
+        MAX_CONTENT_LENGTH=services.settings.limits.json_bytes,
         PROPAGATE_EXCEPTIONS=False,  # else an environment variable could put tracebacks on the wire
     )
     app.before_request(_own_requests)
