@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from voiced.audio.pcm import WIRE_HZ, bytes_for_ms, duration_ms
-from voiced.realtime.reply import CHUNK_MS, Pacer
+from voiced.realtime.pacer import CHUNK_MS, Pacer
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
