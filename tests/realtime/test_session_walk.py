@@ -291,7 +291,7 @@ async def walk(acts: list[tuple[str, Any]], scripts: list[int], intent: str | No
         await trio.sleep(120)
         check_guarantees(talk.events)
         assert llm.open == tts.open == stt.open == 0
-        assert talk.session._scopes == {}
+        assert talk.session.replies.count == 0
         assert talk.session.pipeline.held_bytes == 0
         await still_works(talk, llm)
         nursery.cancel_scope.cancel(reason="the test is over")

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
+from voiced.conversation.items import InputAudio, Message, OutputAudio
+
 if TYPE_CHECKING:
     from voiced.audio.formats import WireFormat
+    from voiced.conversation.items import Item
 
 
 class ItemAudio:
@@ -52,6 +57,19 @@ class ItemAudio:
         """The item's audio in one piece; None where there is none, or none any more."""
         sound = self._sounds.get(item_id)
         return None if sound is None else b"".join(sound.chunks)
+
+    def put_into(self, item: Item) -> Item:
+        """`item` with its audio, if there is some, in the part that is spoken."""
+        audio = self.get(item.id)
+        if audio is None or not isinstance(item, Message):
+            return item
+        content = tuple(
+            structs.replace(part, audio=audio)
+            if isinstance(part, InputAudio | OutputAudio)
+            else part
+            for part in item.content
+        )
+        return structs.replace(item, content=content)
 
     def clear(self) -> None:
         """The session is over: free everything, and keep nothing more."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 import trio
-from msgspec import structs
 
 from voiced.audio.formats import wire_format
 from voiced.conversation import events as ev
@@ -39,15 +38,14 @@ from voiced.conversation.effects import (
     TellLimits,
 )
 from voiced.conversation.given import given_audio
-from voiced.conversation.items import InputAudio, Item, Message, OutputAudio
 from voiced.engines.ports import Stt
-from voiced.errors import EngineError, leaves
 from voiced.realtime.detections import own_detections
 from voiced.realtime.item_audio import ItemAudio
 from voiced.realtime.outbox import Outbox, OutboxFull
 from voiced.realtime.pipeline import AudioPipeline
 from voiced.realtime.rates import TokenBucket
-from voiced.realtime.reply import Reply, Speaker
+from voiced.realtime.reply import Speaker
+from voiced.realtime.replying import Order, Replies
 from voiced.realtime.silence import SilenceTimer
 from voiced.settings import Settings
 from voiced.store.history import History
@@ -60,10 +58,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-REPLIES_WAITING = 16
-"""Replies handed over and not yet begun: the one task that starts them is never far behind."""
-
 MIB = 1 << 20
+
+NOT_WHOLE = "Audio must be whole 16-bit samples: an even number of bytes."
 
 MISSED_AFTER_S = 10.0
 """How long someone has to be there before hearing what was missed."""
@@ -88,8 +85,8 @@ class Session:
 
     `run` owns the tasks of its replies and works inside `scope`; `pipeline.run` belongs to the
     audio nursery and works inside `audio_scope`; `end` cancels both. `control` limits the client's
-    events, audio apart; its connection takes from it. After a fault the outbox
-    tells the client why it closes.
+    events, audio apart; its connection takes from it. After a fault the outbox tells the client
+    why it closes.
     """
 
     def __init__(self, config: AnySessionConfig, seed: str, parts: SessionParts) -> None:
@@ -104,10 +101,8 @@ class Session:
             now=trio.current_time(),
         )
         self._parts = parts
-        self._context = ToolContext(session_id=self.id, language=parts.settings.stt.language)
-        self._send_work, self._work = trio.open_memory_channel[Generate](REPLIES_WAITING)
-        self._scopes: dict[str, trio.CancelScope] = {}
-        self._replies: dict[str, Reply] = {}
+        context = ToolContext(session_id=self.id, language=parts.settings.stt.language)
+        self.replies = Replies(parts.speaker, context)
         self._silence = SilenceTimer()
         self._inputs: list[inp.Input] = []
         self._stepping = False
@@ -162,15 +157,7 @@ class Session:
     def append_audio(self, append: Append) -> None:
         """More audio from the client; refused where it is not whole samples of its format."""
         if len(append.audio) % self.pipeline.form.sample_bytes:
-            message = "Audio must be whole 16-bit samples: an even number of bytes."
-            self.apply(
-                inp.RefuseEvent(
-                    event_id=append.event_id,
-                    code="invalid_value",
-                    message=message,
-                    param="audio",
-                )
-            )
+            self._refuse(append.event_id, NOT_WHOLE, "audio")
         else:
             self.pipeline.feed(append.audio)
 
@@ -179,22 +166,18 @@ class Session:
         audio = given_audio(event.item) or b""
         form = self.pipeline.next_form
         most_s = self._parts.settings.limits.input_audio_s
-        problem = None
         if len(audio) % form.sample_bytes:
-            problem = "Audio must be whole 16-bit samples: an even number of bytes."
+            self._refuse(event.event_id, NOT_WHOLE, "item.content")
         elif form.duration_ms(len(audio)) > most_s * 1000:
-            problem = f"An item may have {most_s:g} s of audio at most."
-        if problem is None:
-            self.apply(event)
+            message = f"An item may have {most_s:g} s of audio at most."
+            self._refuse(event.event_id, message, "item.content")
         else:
-            self.apply(
-                inp.RefuseEvent(
-                    event_id=event.event_id,
-                    code="invalid_value",
-                    message=problem,
-                    param="item.content",
-                )
-            )
+            self.apply(event)
+
+    def _refuse(self, event_id: str | None, message: str, param: str) -> None:
+        self.apply(
+            inp.RefuseEvent(event_id=event_id, code="invalid_value", message=message, param=param)
+        )
 
     def commit_audio(self, event_id: str | None) -> None:
         """The client commits the input buffer by hand."""
@@ -267,7 +250,7 @@ class Session:
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Emit(event=ev.ItemRetrieved() as retrieved):
-                item = with_audio(retrieved.item, self.item_audio.get(retrieved.item.id))
+                item = self.item_audio.put_into(retrieved.item)
                 self.outbox.put(ev.ItemRetrieved(item=item), bulky=True)
             case Emit():
                 if isinstance(effect.event, ev.ErrorEvent):
@@ -275,22 +258,15 @@ class Session:
                     log.debug("refused event", code=body.code, param=body.param)
                 self.outbox.put(effect.event)
             case Generate():
-                self._scopes[effect.response_id] = trio.CancelScope()
-                try:
-                    self._send_work.send_nowait(effect)
-                except trio.WouldBlock:
+                if not self.replies.begin(Order(effect, self._turn_began, self._stt_ms)):
                     self._refuse_reply(effect.response_id)
             case Abort():
-                scope = self._scopes.pop(effect.response_id, None)
-                if scope is not None:
-                    scope.cancel(reason=effect.reason)
+                self.replies.abort(effect.response_id, effect.reason)
             case HoldReply():
-                self._replies[effect.response_id].pause()
+                self.replies.pause(effect.response_id)
                 self.pipeline.hold()
             case EndHold():
-                reply = self._replies.get(effect.response_id)
-                if reply is not None:
-                    reply.resume()
+                self.replies.resume(effect.response_id)
                 self.pipeline.release()
             case ArmIdle():
                 self._silence.arm(effect.milliseconds, self.pipeline.position_ms)
@@ -331,7 +307,6 @@ class Session:
         return ev.RateLimitsUpdated(rate_limits=(requests,))
 
     def _refuse_reply(self, response_id: str) -> None:
-        self._scopes.pop(response_id, None)
         self._inputs.append(
             inp.ReplyFailed(
                 response_id=response_id,
@@ -348,8 +323,7 @@ class Session:
             nursery.start_soon(self._tell_missed)
             nursery.start_soon(self._silence.watch, self._tell_silence)
             with trio.move_on_after(self._parts.settings.session.max_s):
-                async for generate in self._work:
-                    nursery.start_soon(self._reply, generate)
+                await self.replies.run(nursery, self.apply)
             self.apply(inp.Expire())
             await trio.sleep_forever()
 
@@ -369,45 +343,3 @@ class Session:
         text = self._parts.take_missed()
         if text is not None:
             self.apply(inp.Announce(text))
-
-    async def _reply(self, generate: Generate) -> None:
-        response_id = generate.response_id
-        scope = self._scopes.get(response_id)
-        if scope is None:
-            return  # cancelled before it began
-        reply = Reply(generate, self._parts.speaker, self._context, self.apply, self._turn_began)
-        if self._stt_ms is not None:
-            reply.timing_ms["stt"] = round(self._stt_ms, 2)
-        self._replies[response_id] = reply
-        with scope:
-            try:
-                await reply.run()
-            except* EngineError as group:
-                error = leaves(group)[0]
-                log.warning("response failed", response=response_id, code=error.code)
-                self._fail_reply(response_id, error.code, error.public)
-            except* Exception:
-                log.exception("response failed by a fault of ours", response=response_id)
-                self._fail_reply(response_id, "internal_error", "The server made a mistake.")
-        self._scopes.pop(response_id, None)
-        self._replies.pop(response_id, None)
-        log.info(
-            "finished response",
-            response=response_id,
-            cancelled=scope.cancelled_caught,
-            **{f"{stage}_ms": value for stage, value in reply.timing_ms.items()},
-        )
-
-    def _fail_reply(self, response_id: str, code: str, message: str) -> None:
-        self.apply(inp.ReplyFailed(response_id=response_id, code=code, message=message))
-
-
-def with_audio(item: Item, audio: bytes | None) -> Item:
-    """`item` with its audio in the part that is spoken."""
-    if audio is None or not isinstance(item, Message):
-        return item
-    content = tuple(
-        structs.replace(part, audio=audio) if isinstance(part, InputAudio | OutputAudio) else part
-        for part in item.content
-    )
-    return structs.replace(item, content=content)

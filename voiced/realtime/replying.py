@@ -1,0 +1,114 @@
+"""The replies of one session at work: begun, paused, aborted, and told of when they fail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+from msgspec import Struct
+
+from voiced.conversation import inputs as inp
+from voiced.conversation.effects import Generate
+from voiced.errors import EngineError, leaves
+from voiced.realtime.reply import Reply, Speaker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voiced.tools.toolbox import ToolContext
+
+log = structlog.get_logger(__name__)
+
+REPLIES_WAITING = 16
+"""Replies handed over and not yet begun: the one task that starts them is never far behind."""
+
+
+class Order(Struct, frozen=True):
+    """A reply to be made, when the turn that it answers was over, and how long its words took."""
+
+    generate: Generate
+    began: float
+    stt_ms: float | None
+
+
+class Replies:
+    """Runs each reply in a scope and a task of its own; `run` starts them, the rest never waits."""
+
+    def __init__(self, speaker: Speaker, context: ToolContext) -> None:
+        self._speaker = speaker
+        self._context = context
+        self._send, self._orders = trio.open_memory_channel[Order](REPLIES_WAITING)
+        self._scopes: dict[str, trio.CancelScope] = {}
+        self._replies: dict[str, Reply] = {}
+
+    @property
+    def count(self) -> int:
+        """How many are at work or wait to be."""
+        return len(self._scopes)
+
+    def begin(self, order: Order) -> bool:
+        """Have a reply made; False where too many wait already."""
+        response_id = order.generate.response_id
+        self._scopes[response_id] = trio.CancelScope()
+        try:
+            self._send.send_nowait(order)
+        except trio.WouldBlock:
+            del self._scopes[response_id]
+            return False
+        return True
+
+    def abort(self, response_id: str, reason: str) -> None:
+        """Stop that reply, and the engines that work on it, if it is still at work."""
+        scope = self._scopes.pop(response_id, None)
+        if scope is not None:
+            scope.cancel(reason=reason)
+
+    def pause(self, response_id: str) -> None:
+        """Send no more audio of that reply, which is being heard."""
+        self._replies[response_id].pause()
+
+    def resume(self, response_id: str) -> None:
+        """Go on with that reply, if there is anything left of it."""
+        reply = self._replies.get(response_id)
+        if reply is not None:
+            reply.resume()
+
+    async def run(self, nursery: trio.Nursery, apply: Callable[[inp.Input], None]) -> None:
+        """Start replies in `nursery` as they are asked for, until cancelled. All that comes of
+        them goes in through `apply`."""
+        async for order in self._orders:
+            nursery.start_soon(self._reply, order, apply)
+
+    async def _reply(self, order: Order, apply: Callable[[inp.Input], None]) -> None:
+        response_id = order.generate.response_id
+        scope = self._scopes.get(response_id)
+        if scope is None:
+            return  # cancelled before it began
+        reply = Reply(order.generate, self._speaker, self._context, apply, order.began)
+        if order.stt_ms is not None:
+            reply.timing_ms["stt"] = round(order.stt_ms, 2)
+        self._replies[response_id] = reply
+        with scope:
+            try:
+                await reply.run()
+            except* EngineError as group:
+                error = leaves(group)[0]
+                log.warning("response failed", response=response_id, code=error.code)
+                apply(failure(response_id, error.code, error.public))
+            except* Exception:
+                log.exception("response failed by a fault of ours", response=response_id)
+                apply(failure(response_id, "internal_error", "The server made a mistake."))
+        self._scopes.pop(response_id, None)
+        del self._replies[response_id]
+        log.info(
+            "finished response",
+            response=response_id,
+            cancelled=scope.cancelled_caught,
+            **{f"{stage}_ms": value for stage, value in reply.timing_ms.items()},
+        )
+
+
+def failure(response_id: str, code: str, message: str) -> inp.ReplyFailed:
+    """What the conversation is told of a reply that failed."""
+    return inp.ReplyFailed(response_id=response_id, code=code, message=message)
