@@ -98,7 +98,10 @@ def _parts(passage: Passage) -> Iterator[Timed]:
     if passage.segments:
         yield from passage.segments
     elif passage.text:
-        yield Timed(start=passage.start_s, end=passage.end_s, text=passage.text)
+        # Silero and the engine do not agree to the hundredth when somebody begins.
+        starts = [passage.start_s, *(word.start for word in passage.words[:1])]
+        ends = [passage.end_s, *(word.end for word in passage.words[-1:])]
+        yield Timed(start=min(starts), end=max(ends), text=passage.text)
 
 
 def make_verbose(
