@@ -99,32 +99,37 @@ def speech_routes(services: Services) -> Blueprint:
         for one of the engine's; the model that is named does not matter.
         """
         asked = await read_json(SpeechRequest)
-        name = asked.voice.id if isinstance(asked.voice, SpeechVoice) else asked.voice
 
         async def produce(put: Put) -> None:
-            speech = Speech(
-                pieces=split_clauses(asked.input),
-                language=services.settings.stt.language,
-                voice=voices.resolve(name),
-                speed=asked.speed,
-            )
-
-            async def put_event(data: bytes) -> None:
-                await put(encode_event(AudioDelta(base64.b64encode(data).decode())))
-
             with slots.take():
-                sink = put_event if as_events else put
-                seconds = await speak_to_file(speech, services.tts, asked.response_format, sink)
-            if as_events:
-                await put(encode_event(AudioDone(count_usage(asked.input))))
-            log.info("spoke", seconds=round(seconds, 1), characters=len(asked.input))
+                await answer(asked, services, voices, put)
 
-        as_events = asked.stream_format == "sse"
-        if as_events:
+        if asked.stream_format == "sse":
             return StreamedResponse(produce, CONTENT_TYPE, failure=encode_failure)
         return StreamedResponse(produce, MEDIA_TYPES[asked.response_format])
 
     return routes
+
+
+async def answer(asked: SpeechRequest, services: Services, voices: Voices, put: Put) -> None:
+    """Put the file, or the events with it. Raises `SpeechError`, `EngineError`, `MediaError`."""
+    name = asked.voice if isinstance(asked.voice, str) else asked.voice.id
+    speech = Speech(
+        pieces=split_clauses(asked.input),
+        language=services.settings.stt.language,
+        voice=voices.resolve(name),
+        speed=asked.speed,
+    )
+
+    async def put_event(data: bytes) -> None:
+        await put(encode_event(AudioDelta(base64.b64encode(data).decode())))
+
+    as_events = asked.stream_format == "sse"
+    sink = put_event if as_events else put
+    seconds = await speak_to_file(speech, services.tts, asked.response_format, sink)
+    if as_events:
+        await put(encode_event(AudioDone(count_usage(asked.input))))
+    log.info("spoke", seconds=round(seconds, 1), characters=len(asked.input))
 
 
 def count_usage(text: str) -> SpeechUsage:
