@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,14 +25,26 @@ class Outbox:
     Nothing follows the first `close`.
     """
 
+    __slots__ = (
+        "_bulky_bytes",
+        "_closed",
+        "_drained",
+        "_frames",
+        "_limit_bytes",
+        "_prefix",
+        "_waiting",
+        "number",
+        "size_bytes",
+    )
+
     def __init__(self, seed: str, limit_bytes: int) -> None:
         self._prefix = f'{{"event_id":"event_{seed}'
         self._limit_bytes = limit_bytes
-        self._encoder = msgspec.json.Encoder()
-        self._frames: deque[tuple[str | Close, bool]] = deque()
+        # A list, since it is nearly always empty, and an empty deque takes more than half a KiB.
+        self._frames: list[tuple[str | Close, bool]] = []
         self._bulky_bytes = 0
         self._waiting = trio.Event()
-        self._drained = trio.Event()
+        self._drained: trio.Event | None = None
         self._closed = False
         self.number = 0
         self.size_bytes = 0
@@ -47,7 +58,7 @@ class Outbox:
         if self._closed:
             return
         number = self.number + 1
-        body = self._encoder.encode(event).decode()
+        body = msgspec.json.encode(event).decode()
         frame = f'{self._prefix}{number:06x}",{body[1:]}'
         if bulky:
             self._bulky_bytes += len(frame)
@@ -66,7 +77,7 @@ class Outbox:
         if self._closed:
             return
         self._closed = True
-        self._drained.set()
+        self._tell_drained()
         self._frames.append((close, False))
         self._waiting.set()
 
@@ -77,7 +88,7 @@ class Outbox:
     async def wait_below(self, size_bytes: int) -> None:
         """Wait until no more than this waits to be sent, or the outbox was closed."""
         while self.size_bytes > size_bytes and not self._closed:
-            self._drained = trio.Event()
+            self._drained = self._drained or trio.Event()
             await self._drained.wait()
 
     async def get(self) -> str | Close:
@@ -85,9 +96,14 @@ class Outbox:
         while not self._frames:
             self._waiting = trio.Event()
             await self._waiting.wait()
-        frame, bulky = self._frames.popleft()
+        frame, bulky = self._frames.pop(0)
         if isinstance(frame, str):
             self.size_bytes -= len(frame)
             self._bulky_bytes -= len(frame) if bulky else 0
-        self._drained.set()
+        self._tell_drained()
         return frame
+
+    def _tell_drained(self) -> None:
+        if self._drained is not None:
+            self._drained.set()
+            self._drained = None

@@ -254,10 +254,13 @@ class AudioPipeline:
                 if self._detection is not None and self._analyse():
                     await trio.lowlevel.checkpoint()
                     continue
-                with trio.CancelScope(deadline=self._hold_until):
+                if self._hold_until == inf:  # most of the time; a scope is half a KiB
                     await self._wake.wait()
-                if trio.current_time() >= self._hold_until:
-                    self._dismiss()
+                else:
+                    with trio.CancelScope(deadline=self._hold_until):
+                        await self._wake.wait()
+                    if trio.current_time() >= self._hold_until:
+                        self._dismiss()
                 self._wake = trio.Event()
 
     def _analyse(self) -> bool:

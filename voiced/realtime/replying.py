@@ -33,12 +33,12 @@ class Order(Struct, frozen=True):
 
 
 class Replies:
-    """Runs each reply in a scope and a task of its own; `run` starts them, the rest never waits."""
+    """Runs each reply in a scope and a task of its own; nothing of it waits."""
 
     def __init__(self, speaker: Speaker, context: ToolContext) -> None:
         self._speaker = speaker
         self._context = context
-        self._send, self._orders = trio.open_memory_channel[Order](REPLIES_WAITING)
+        self._orders: list[Order] = []
         self._scopes: dict[str, trio.CancelScope] = {}
         self._replies: dict[str, Reply] = {}
 
@@ -47,15 +47,12 @@ class Replies:
         """How many are at work or wait to be."""
         return len(self._scopes)
 
-    def begin(self, order: Order) -> bool:
-        """Have a reply made; False where too many wait already."""
-        response_id = order.generate.response_id
-        self._scopes[response_id] = trio.CancelScope()
-        try:
-            self._send.send_nowait(order)
-        except trio.WouldBlock:
-            del self._scopes[response_id]
+    def add(self, order: Order) -> bool:
+        """Have a reply made at the next `start`; False where too many wait already."""
+        if len(self._orders) >= REPLIES_WAITING:
             return False
+        self._scopes[order.generate.response_id] = trio.CancelScope()
+        self._orders.append(order)
         return True
 
     def abort(self, response_id: str, reason: str) -> None:
@@ -74,11 +71,10 @@ class Replies:
         if reply is not None:
             reply.resume()
 
-    async def run(self, nursery: trio.Nursery, apply: Callable[[inp.Input], None]) -> None:
-        """Start replies in `nursery` as they are asked for, until cancelled. All that comes of
-        them goes in through `apply`."""
-        async for order in self._orders:
-            nursery.start_soon(self._reply, order, apply)
+    def start(self, nursery: trio.Nursery, apply: Callable[[inp.Input], None]) -> None:
+        """Start all that wait in `nursery`. What comes of them goes in through `apply`."""
+        while self._orders:
+            nursery.start_soon(self._reply, self._orders.pop(0), apply)
 
     async def _reply(self, order: Order, apply: Callable[[inp.Input], None]) -> None:
         response_id = order.generate.response_id

@@ -7,6 +7,7 @@ fill up between the engines and the core, and a cancel takes effect before the n
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -104,6 +105,8 @@ class Session:
         context = ToolContext(session_id=self.id, language=parts.settings.stt.language)
         self.replies = Replies(parts.speaker, context)
         self._silence = SilenceTimer()
+        self._missed_due = inf
+        self._wake = trio.Event()
         self._inputs: list[inp.Input] = []
         self._stepping = False
         self._ended = False
@@ -217,6 +220,7 @@ class Session:
                 self._silence.play(now, event.duration_ms)
         elif isinstance(event, inp.TruncateItem | inp.SpeechStarted):
             self._silence.stop_playing(now)
+            self._wake.set()
         before = self._state
         self._state, effects = step(before, event)
         for problem in violations(before, self._state, effects):
@@ -258,7 +262,9 @@ class Session:
                     log.debug("refused event", code=body.code, param=body.param)
                 self.outbox.put(effect.event)
             case Generate():
-                if not self.replies.begin(Order(effect, self._turn_began, self._stt_ms)):
+                if self.replies.add(Order(effect, self._turn_began, self._stt_ms)):
+                    self._wake.set()
+                else:
                     self._refuse_reply(effect.response_id)
             case Abort():
                 self.replies.abort(effect.response_id, effect.reason)
@@ -269,7 +275,9 @@ class Session:
                 self.replies.resume(effect.response_id)
                 self.pipeline.release()
             case ArmIdle():
-                self._silence.arm(effect.milliseconds, self.pipeline.position_ms)
+                now = trio.current_time()
+                self._silence.arm(effect.milliseconds, self.pipeline.position_ms, now)
+                self._wake.set()
             case ClaimAudio():
                 self._turn_began = trio.current_time()
                 audio, form = self.pipeline.claim(effect.item_id, transcribe=effect.transcribe)
@@ -318,28 +326,42 @@ class Session:
     # -- tasks -----------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Start replies as they are asked for, until cancelled or the session expires."""
+        """Start replies as they are asked for, and do what is due, until cancelled or the session
+        expires.
+
+        One task waits for all of it: each would cost more memory than the rest of a session.
+        """
+        began = trio.current_time()
+        expires = began + self._parts.settings.session.max_s
+        self._missed_due = began + MISSED_AFTER_S if self.answers else inf
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._tell_missed)
-            nursery.start_soon(self._silence.watch, self._tell_silence)
-            with trio.move_on_after(self._parts.settings.session.max_s):
-                await self.replies.run(nursery, self.apply)
+            while trio.current_time() < expires:
+                self.replies.start(nursery, self.apply)
+                due = min(expires, self._missed_due, self._silence.due)
+                with trio.CancelScope(deadline=due):
+                    await self._wake.wait()
+                self._wake = trio.Event()
+                self._tell_silence()
+                self._tell_missed()
             self.apply(inp.Expire())
             await trio.sleep_forever()
 
-    def _tell_silence(self, since_ms: int, idle_ms: int) -> None:
-        """Nobody has spoken for so long, since that place in the input at the earliest."""
-        now_ms = self.pipeline.end_silence()
-        self.apply(inp.IdleTimeout(max(since_ms, now_ms - idle_ms), now_ms))
+    def _tell_silence(self) -> None:
+        """Once nobody has spoken for so long, since that place in the input at the earliest."""
+        silence = self._silence.over(trio.current_time())
+        if silence is not None:
+            since_ms, idle_ms = silence
+            now_ms = self.pipeline.end_silence()
+            self.apply(inp.IdleTimeout(max(since_ms, now_ms - idle_ms), now_ms))
 
-    async def _tell_missed(self) -> None:
+    def _tell_missed(self) -> None:
         """Say what nobody was there to hear, such as a timer that was over during a restart.
 
         Only to someone who stays: a program that connects for one question expects one answer.
         """
-        if not self.answers:
+        if trio.current_time() < self._missed_due:
             return
-        await trio.sleep(MISSED_AFTER_S)
+        self._missed_due = inf
         text = self._parts.take_missed()
         if text is not None:
             self.apply(inp.Announce(text))

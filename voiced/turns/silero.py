@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 CHUNK = SPEECH_CHUNK
 CONTEXT = 64
 
+NOTHING_HEARD = np.zeros((1, 1, 128), np.float32)
+NO_CONTEXT = np.zeros(CONTEXT, np.float32)
+NOTHING_HEARD.flags.writeable = NO_CONTEXT.flags.writeable = False
+
 
 class SileroState:
     """What the model remembers of one stream: LSTM state and the last 64 samples."""
@@ -34,9 +38,9 @@ class SileroState:
 
     def reset(self) -> None:
         """Back to the silence before the first sample."""
-        self.h = np.zeros((1, 1, 128), np.float32)
-        self.c = np.zeros((1, 1, 128), np.float32)
-        self.context = np.zeros(CONTEXT, np.float32)
+        # Replaced by what the model returns, and never written to: one for all streams.
+        self.h = self.c = NOTHING_HEARD
+        self.context = NO_CONTEXT
 
 
 class SileroVad:
