@@ -9,6 +9,7 @@ own, without time and sound, in `tests/conversation`.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections import Counter, defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import hypothesis.strategies as st
 import trio
 import trio.testing
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from msgspec import structs
 
 from tests.realtime.fakes import (
     FakeLlm,
@@ -33,6 +36,7 @@ from tests.realtime.fakes import (
 from voiced.engines.ports import ReplyEnd, TextDelta
 from voiced.errors import EngineCrashed
 from voiced.realtime.wire import Append, Commit, decode
+from voiced.settings import Settings
 
 if TYPE_CHECKING:
     import pytest
@@ -74,7 +78,10 @@ FORMATS = KINDS.map(lambda kind: {"type": kind, **({"rate": 24_000} if kind[-1] 
 FLAGS = {"create_response": st.booleans(), "interrupt_response": st.booleans()}
 DETECTIONS = st.one_of(
     st.none(),
-    st.fixed_dictionaries({"type": st.just("server_vad")}, optional=FLAGS),
+    st.fixed_dictionaries(
+        {"type": st.just("server_vad")},
+        optional={**FLAGS, "idle_timeout_ms": st.sampled_from([None, 5_000])},
+    ),
     st.fixed_dictionaries(
         {"type": st.just("semantic_vad")},
         optional={**FLAGS, "eagerness": st.sampled_from(["low", "medium", "high", "auto"])},
@@ -127,11 +134,11 @@ RESPONSES = st.fixed_dictionaries(
 ACTS = st.one_of(
     st.tuples(st.just("speak"), st.sampled_from([30, 300, 900])),
     st.tuples(st.just("be_quiet"), st.sampled_from([40, 300, 1500])),
-    st.tuples(st.just("wait"), st.sampled_from([0.0, 0.01, 0.1, 1.0, 3.0])),
+    st.tuples(st.just("wait"), st.sampled_from([0.0, 0.01, 0.1, 1.0, 3.0, 9.0])),
     st.tuples(st.just("type_in"), st.sampled_from([["text"], ["audio"]])),
     st.tuples(st.just("respond"), RESPONSES),
     st.tuples(st.just("configure"), SESSIONS),
-    st.tuples(st.just("add"), st.tuples(st.integers(0, 5), PICK, st.none() | PICK)),
+    st.tuples(st.just("add"), st.tuples(st.integers(0, 6), PICK, st.none() | PICK)),
     st.tuples(st.just("give_output"), PICK),
     st.tuples(st.just("retrieve"), PICK),
     st.tuples(st.just("delete"), PICK),
@@ -142,6 +149,15 @@ ACTS = st.one_of(
     st.tuples(st.just("announce"), st.just("Your timer is over.")),
     st.tuples(st.just("break_engine"), st.sampled_from(["stt", "tts", "none"])),
 )
+
+
+SOME_AUDIO = b64encode(speech(300)).decode()
+
+PATIENCE: dict[str, Any] = {"resume_s": 2.0, "backchannel_ms": 800}
+"""With these settings a sound that may be nothing pauses a reply; without, it always interrupts."""
+
+HEARD = st.lists(st.sampled_from(["", "mm-hmm", "stop", "turn on the", "One. Two."]), max_size=4)
+"""What the recogniser answers while somebody speaks; where that is nothing, it cannot tell."""
 
 
 class Walker:
@@ -221,6 +237,7 @@ class Walker:
             {"role": "user", "content": []},
             {"role": "user", "content": [{"type": "input_audio", "transcript": "hello"}]},
             {"role": "assistant", "content": [{"type": "output_audio", "audio": ""}]},
+            {"role": "user", "content": [{"type": "input_audio", "audio": SOME_AUDIO}]},
         ]
         item = {"type": "message", **messages[kind]}
         if name is not None:  # now and then one that is there already
@@ -272,12 +289,22 @@ def check_guarantees(events: list[dict[str, Any]]) -> None:
     assert times == sorted(times)
 
 
-async def walk(acts: list[tuple[str, Any]], scripts: list[int], intent: str | None) -> None:
+async def walk(
+    acts: list[tuple[str, Any]],
+    scripts: list[int],
+    intent: str | None,
+    heard: list[str],
+    patient: bool,
+) -> None:
     """Do all that, come to rest, and see that everything is in order and still works."""
     llm = FakeLlm(*(SCRIPTS[number] for number in scripts), says("And so on."))
-    tts, stt = FakeTts(clause_ms=400), FakeStt()
+    tts, stt = FakeTts(clause_ms=400), FakeStt(partials=heard)
+    settings = Settings()
+    if patient:
+        turns = structs.replace(settings.turn_detection, **PATIENCE)
+        settings = structs.replace(settings, turn_detection=turns)
     async with (
-        talking(llm=llm, tts=tts, stt=stt, intent=intent) as talk,
+        talking(llm=llm, tts=tts, stt=stt, intent=intent, settings=settings) as talk,
         trio.open_nursery() as nursery,
     ):
         walker = Walker(talk, stt, tts)
@@ -314,31 +341,42 @@ async def still_works(talk: Talk, llm: FakeLlm) -> None:
 
 # pytest's fixtures live as long as a test; a clock that jumps must be new for each walk.
 def on_a_clock_that_jumps(
-    acts: list[tuple[str, Any]], scripts: list[int], intent: str | None
+    acts: list[tuple[str, Any]],
+    scripts: list[int],
+    intent: str | None,
+    heard: list[str],
+    *,
+    patient: bool,
 ) -> None:
     clock = trio.testing.MockClock(autojump_threshold=0)
-    trio.run(partial(walk, acts, scripts, intent), clock=clock)
+    trio.run(partial(walk, acts, scripts, intent, heard, patient), clock=clock)
 
 
 SLOW = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
+@examples(max_examples=25, deadline=None, suppress_health_check=SLOW)
 @given(
     acts=st.lists(ACTS, min_size=30, max_size=80),
     scripts=st.lists(st.integers(0, len(SCRIPTS) - 1), min_size=20, max_size=40),
+    heard=HEARD,
+    patient=st.booleans(),
 )
 def test_any_walk_through_a_conversation_keeps_the_guarantees(
-    acts: list[tuple[str, Any]], scripts: list[int], capsys: pytest.CaptureFixture[str]
+    acts: list[tuple[str, Any]],
+    scripts: list[int],
+    heard: list[str],
+    patient: bool,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    on_a_clock_that_jumps(acts, scripts, None)
+    on_a_clock_that_jumps(acts, scripts, None, heard, patient=patient)
     assert "invariant broken" not in capsys.readouterr().out
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=SLOW)
-@given(acts=st.lists(ACTS, min_size=20, max_size=50))
+@examples(max_examples=10, deadline=None, suppress_health_check=SLOW)
+@given(acts=st.lists(ACTS, min_size=20, max_size=50), heard=HEARD)
 def test_any_walk_through_a_transcription_keeps_the_guarantees(
-    acts: list[tuple[str, Any]], capsys: pytest.CaptureFixture[str]
+    acts: list[tuple[str, Any]], heard: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    on_a_clock_that_jumps(acts, [], "transcription")
+    on_a_clock_that_jumps(acts, [], "transcription", heard, patient=False)
     assert "invariant broken" not in capsys.readouterr().out
