@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from voiced.conversation.detection import Detections, ServerVad, TurnDetection, turned_to
 from voiced.conversation.items import AudioFormat, Modality, PcmFormat
-from voiced.conversation.paths import with_indexes
+from voiced.conversation.paths import PATH, with_indexes
 from voiced.conversation.tooling import FunctionTool, ToolChoice, refused_tool
 
 
@@ -260,7 +260,6 @@ def check_depth(value: Any, root: str) -> None:  # noqa: ANN401 - JSON values of
 
 UNKNOWN = re.compile(r"unknown field `(?P<field>[^`]*)`")
 MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`")
-PATH = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`")
 BOUND = re.compile(r"Expected `(?P<kind>\w+)[^`]*` (?P<size>of length )?(?P<sign>[<>]=?) ")
 """How msgspec names a value out of bounds: "Expected `int` >= 1", "… `str` of length <= 64"."""
 

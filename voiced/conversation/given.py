@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, structs
 
@@ -19,6 +19,7 @@ from voiced.conversation.items import (
     OutputAudio,
     OutputText,
     Part,
+    is_call,
 )
 from voiced.conversation.tooling import FunctionName
 
@@ -198,16 +199,9 @@ def answer_of(state: State, new: NewOutput, item_id: str, beside: Iterable[Entry
     )
     if any(is_call(entry.item, new.call_id) for entry in beside):
         return Entry(item=item)
-    answers: FunctionCall | None = state.call(new.call_id)
+    answers = state.call(new.call_id)
     if answers is None:
         raise Rejected(
             "invalid_tool_call_id", f"Tool call ID '{new.call_id}' not found in conversation."
         )
     return Entry(item=item, answers=answers)
-
-
-def is_call(item: Any, call_id: str) -> bool:  # noqa: ANN401 - any item
-    """Whether that is the function call of that id, made to its end."""
-    return (
-        isinstance(item, FunctionCall) and item.call_id == call_id and item.status != "in_progress"
-    )

@@ -6,7 +6,7 @@ client is told is what the core believes. Field names are the protocol's own.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
@@ -79,6 +79,13 @@ class FunctionCallOutput(Struct, frozen=True, tag="function_call_output", kw_onl
 
 Item = Message | FunctionCall | FunctionCallOutput
 """Any item of a conversation. Keys that a kind of item has not are left out, never null."""
+
+
+def is_call(item: Item, call_id: str) -> TypeGuard[FunctionCall]:
+    """Whether that is the function call of that id, made to its end."""
+    return (
+        isinstance(item, FunctionCall) and item.call_id == call_id and item.status != "in_progress"
+    )
 
 
 def with_transcript(entry: Entry, text: str | None) -> Entry:

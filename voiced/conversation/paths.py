@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 PATH = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`")
+"""The end of a complaint: where, from the root `$`."""
+
 ANY_INDEX = "[...]"
 STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
 

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from voiced.conversation.config import AnySessionConfig
 from voiced.conversation.detection import Detections
 from voiced.conversation.effects import Effect, Emit, ResponseOptions
-from voiced.conversation.items import Entry, FunctionCall
+from voiced.conversation.items import Entry, FunctionCall, is_call
 
 if TYPE_CHECKING:
     from voiced.conversation.events import ServerEvent
@@ -125,14 +125,7 @@ class State(Struct, frozen=True, kw_only=True):
     def call(self, call_id: str) -> FunctionCall | None:
         """The function call of that id, made to its end in the conversation or beside it."""
         made = (*(entry.item for entry in self.entries), *self.calls_beside)
-        for item in made:
-            if (
-                isinstance(item, FunctionCall)
-                and item.call_id == call_id
-                and item.status != "in_progress"
-            ):
-                return item
-        return None
+        return next((item for item in made if is_call(item, call_id)), None)
 
     def live(self, entry: Entry) -> Entry:
         """The true copy of an entry: that of its response, while that is active."""
