@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.web.harness import REMOTE, ask, get, make_settings, running, status_of
 
@@ -58,6 +59,16 @@ async def test_any_other_page_is_told_nothing(origin: str) -> None:
                 answer = (await ask(port, asked)).rpartition(b"HTTP/1.1")[2]
                 assert status_of(b"HTTP/1.1" + answer) == 403
                 assert b"access-control" not in answer.lower()
+
+
+async def test_the_log_names_the_page_that_was_refused() -> None:
+    origin = "https://evil.example"
+    for first in (b"", get("/health", close=False)):  # at the door, and at the gate
+        with capture_logs() as logs:
+            async with running(SETTINGS) as (_, port):
+                await ask(port, first + get("/health", f"Origin: {origin}"))
+        (refused,) = (entry for entry in logs if entry["event"].startswith("refuse "))
+        assert (refused["origin"], refused["host"]) == (origin, "localhost")
 
 
 async def test_programs_see_none_of_it_and_their_options_are_the_routes() -> None:

@@ -16,6 +16,7 @@ from voiced.web.head import Head, read_head
 from voiced.web.refusal import Refusal, refusal_response
 from voiced.web.request_shape import object_to_shape
 from voiced.web.streams import HttpStream, MessageStream, linger
+from voiced.web.trust import Trust, said_of_itself
 from voiced.web.websocket import (
     CLOSE_CREDENTIALS,
     CLOSE_REQUEST,
@@ -28,7 +29,6 @@ from voiced.web.websocket import (
 if TYPE_CHECKING:
     from voiced.settings import Settings
     from voiced.web.streams import ClientStream, Line
-    from voiced.web.trust import Trust
 
 log = structlog.get_logger()
 
@@ -94,7 +94,7 @@ class Admission:
             return None
         refusal = head if isinstance(head, Refusal) else self._check(head, line)
         if refusal is not None:
-            await self._refuse(stream, refusal, peer)
+            await self._refuse(stream, refusal, peer, head if isinstance(head, Head) else None)
             return None
         if not isinstance(head, Head):
             return None
@@ -125,8 +125,16 @@ class Admission:
             return Refusal(404, "not_found", f"WebSockets are served at {REALTIME_PATH} only.")
         return None
 
-    async def _refuse(self, stream: ClientStream, refusal: Refusal, peer: str) -> None:
-        log.info("refuse connection", remote=peer, status=refusal.status, code=refusal.code)
+    async def _refuse(
+        self, stream: ClientStream, refusal: Refusal, peer: str, head: Head | None
+    ) -> None:
+        log.info(
+            "refuse connection",
+            remote=peer,
+            status=refusal.status,
+            code=refusal.code,
+            **({} if head is None else said_of_itself(head.headers)),
+        )
         await stream.send_all(refusal_response(refusal))
         await linger(stream, self._server.close_timeout_s)
 
@@ -143,7 +151,7 @@ class Admission:
                 websocket, head, refusal, code, timeout_s=self._server.close_timeout_s
             )
             if malformed is not None:
-                await self._refuse(stream, malformed, peer)
+                await self._refuse(stream, malformed, peer, head)
             return None
         self._count(peer)
         try:
@@ -155,7 +163,7 @@ class Admission:
             raise
         if isinstance(accepted, Refusal):
             self._discount(peer)
-            await self._refuse(stream, accepted, peer)
+            await self._refuse(stream, accepted, peer, head)
             return None
         upgrade = describe_upgrade(head, peer, decision, secret_prefix=KEY_PROTOCOL)
         return AdmittedSocket(accepted, upgrade)

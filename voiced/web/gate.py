@@ -10,7 +10,7 @@ import trio
 from voiced.web.auth import Authenticator, credential, credential_refusal
 from voiced.web.cors import is_preflight, preflight_fields, shared_fields
 from voiced.web.refusal import Refusal, refusal_body, refusal_headers
-from voiced.web.trust import Trust, fold_headers
+from voiced.web.trust import Trust, fold_headers, said_of_itself
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -60,6 +60,7 @@ class Gate:
                 remote=scope["client"][0],
                 status=refusal.status,
                 code=refusal.code,
+                **said_of_itself(headers),
             )
             body = refusal_body(refusal)
             await exchange.answer_unread(refusal.status, refusal_headers(refusal, body), body)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from voiced.settings import Server
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+LOGGED = 100  # characters
 
 
 def plain_address(address: str) -> str:
@@ -105,6 +106,12 @@ def _split(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return None if malformed else parts
+
+
+def said_of_itself(headers: Mapping[str, str]) -> dict[str, str]:
+    """What the log is told of a request that was refused: what to add to the settings, if it is
+    to be let in. A browser does not show its page why it was not."""
+    return {name: headers[name][:LOGGED] for name in ("host", "origin") if name in headers}
 
 
 def fold_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
