@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _parser(arguments).parse_args(arguments)
         code = cast("Callable[[argparse.Namespace], int]", args.run)(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None: started with a closed standard output
+            sys.stdout.flush()
     except VoicedError as error:
         return _tell(error)
     except BaseExceptionGroup as group:
