@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from voiced.conversation.config import AnySessionConfig
 from voiced.conversation.events import ServerEvent
-from voiced.conversation.items import AudioFormat, CancelReason, Item, Modality
+from voiced.conversation.items import AudioFormat, Item, Modality
 from voiced.conversation.tooling import FunctionTool, ToolChoice
 
 
@@ -95,10 +95,13 @@ class Generate(Struct, frozen=True, kw_only=True):
 
 
 class Abort(Struct, frozen=True):
-    """Stop whatever works for this response, at once; its results are ignored from here on."""
+    """Stop whatever works for this response, at once; its results are ignored from here on.
+
+    `reason` is for the log: that of a cancelled response, or the code of a failed one.
+    """
 
     response_id: str
-    reason: CancelReason | str
+    reason: str
 
 
 class TellLimits(Struct, frozen=True):

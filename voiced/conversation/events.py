@@ -241,7 +241,7 @@ class CallArgumentsDone(
 class WirePart(Struct, frozen=True, omit_defaults=True):
     """A part inside `response.content_part.*`, which spells its type `text` or `audio`."""
 
-    type: str
+    type: Literal["text", "audio"]
     text: str | UnsetType = UNSET
     transcript: str | UnsetType = UNSET
 

@@ -15,6 +15,7 @@ ItemStatus = Literal["in_progress", "completed", "incomplete"]
 ResponseStatus = Literal["in_progress", "completed", "cancelled", "incomplete", "failed"]
 Modality = Literal["audio", "text"]
 CancelReason = Literal["turn_detected", "client_cancelled"]
+"""Clients reject a response that was cancelled for anything else."""
 
 
 class InputText(Struct, frozen=True, tag="input_text", forbid_unknown_fields=True):
@@ -229,7 +230,7 @@ class StatusDetails(Struct, frozen=True, omit_defaults=True):
     """Why a response ended other than completed."""
 
     type: Literal["cancelled", "incomplete", "failed"]
-    reason: str | None = None
+    reason: CancelReason | Literal["max_output_tokens"] | None = None
     error: FailureDetail | None = None
 
 

@@ -14,6 +14,7 @@ from voiced.conversation.config import Rejected
 from voiced.conversation.context import build_messages
 from voiced.conversation.effects import Abort, Generate, TellLimits
 from voiced.conversation.items import (
+    CancelReason,
     FailureDetail,
     FunctionCall,
     Item,
@@ -156,7 +157,7 @@ def close_response(
         draft.effects.append(TellLimits())
 
 
-def cancel_response(draft: Draft, response: ActiveResponse, reason: str) -> None:
+def cancel_response(draft: Draft, response: ActiveResponse, reason: CancelReason) -> None:
     """Stop the work first, so that nothing of it can follow, then close as cancelled."""
     draft.effects.append(Abort(response.id, reason))
     close_response(draft, response, "cancelled", StatusDetails(type="cancelled", reason=reason))
