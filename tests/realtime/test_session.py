@@ -588,6 +588,23 @@ async def test_leaving_ends_everything_in_the_middle_of_it(autojump_clock: MockC
     assert talk.history.items(session.id) == ()
 
 
+async def test_each_response_is_timed_from_when_it_was_waited_for(
+    autojump_clock: MockClock,
+) -> None:
+    async with talking(stt=FakeStt(delay_s=1.0)) as talk:
+        await talk.hear(speech(500) + silence(300))
+        await talk.until("conversation.item.done")
+        await trio.sleep(0.5)
+        # A client may look at every turn beside the conversation, as guardrails do.
+        beside = {"conversation": "none", "input": [], "output_modalities": ["text"]}
+        talk.send("response.create", response=beside)
+        looked = await talk.until("response.done")
+        assert "stt" not in looked["response"]["voiced"]["timing_ms"]
+        timing = (await talk.until("response.done"))["response"]["voiced"]["timing_ms"]
+        assert timing["stt"] == pytest.approx(1000)
+        assert timing["total"] == pytest.approx(1000 + 50), "the voice takes 50 ms"
+
+
 async def test_many_responses_beside_the_conversation(autojump_clock: MockClock) -> None:
     async with talking() as talk:
         for _ in range(200):

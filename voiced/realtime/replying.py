@@ -25,10 +25,11 @@ REPLIES_WAITING = 16
 
 
 class Order(Struct, frozen=True):
-    """A reply to be made, when the turn that it answers was over, and how long its words took."""
+    """A reply to be made, since when it is waited for, and for how much of that time its words
+    were to come."""
 
     generate: Generate
-    began: float
+    since: float
     stt_ms: float | None
 
 
@@ -38,25 +39,37 @@ class Replies:
     def __init__(self, speaker: Speaker, context: ToolContext) -> None:
         self._speaker = speaker
         self._context = context
+        self._since: dict[str, float] = {}
         self._orders: list[Order] = []
         self._scopes: dict[str, trio.CancelScope] = {}
         self._replies: dict[str, Reply] = {}
 
     @property
     def count(self) -> int:
-        """How many are at work or wait to be."""
-        return len(self._scopes)
+        """How many are at work, or wait to be, or for words."""
+        return len(self._scopes) + len(self._since)
 
-    def add(self, order: Order) -> bool:
-        """Have a reply made at the next `start`; False where too many wait already."""
+    def expect(self, response_id: str, since: float) -> None:
+        """A reply will be asked for, or aborted, that is waited for since then."""
+        self._since[response_id] = since
+
+    def add(self, generate: Generate, *, words_came: bool) -> bool:
+        """Have a reply made at the next `start`; False where too many wait already.
+
+        `words_came`: until now it was the words that were waited for.
+        """
+        response_id = generate.response_id
+        since = self._since.pop(response_id)
         if len(self._orders) >= REPLIES_WAITING:
             return False
-        self._scopes[order.generate.response_id] = trio.CancelScope()
-        self._orders.append(order)
+        stt_ms = (trio.current_time() - since) * 1000 if words_came else None
+        self._scopes[response_id] = trio.CancelScope()
+        self._orders.append(Order(generate, since, stt_ms))
         return True
 
     def abort(self, response_id: str, reason: str) -> None:
         """Stop that reply, and the engines that work on it, if it is still at work."""
+        self._since.pop(response_id, None)
         scope = self._scopes.pop(response_id, None)
         if scope is not None:
             scope.cancel(reason=reason)
@@ -81,7 +94,7 @@ class Replies:
         scope = self._scopes.get(response_id)
         if scope is None:
             return  # cancelled before it began
-        reply = Reply(order.generate, self._speaker, self._context, apply, order.began)
+        reply = Reply(order.generate, self._speaker, self._context, apply, order.since)
         if order.stt_ms is not None:
             reply.timing_ms["stt"] = round(order.stt_ms, 2)
         self._replies[response_id] = reply

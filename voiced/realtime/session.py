@@ -46,7 +46,7 @@ from voiced.realtime.outbox import Outbox, OutboxFull
 from voiced.realtime.pipeline import AudioPipeline
 from voiced.realtime.rates import TokenBucket
 from voiced.realtime.reply import Speaker
-from voiced.realtime.replying import Order, Replies
+from voiced.realtime.replying import Replies
 from voiced.realtime.silence import SilenceTimer
 from voiced.settings import Settings
 from voiced.store.history import History
@@ -110,8 +110,8 @@ class Session:
         self._inputs: list[inp.Input] = []
         self._stepping = False
         self._ended = False
-        self._turn_began = 0.0
-        self._stt_ms: float | None = None
+        self._taking: inp.Input | None = None
+        self._turn_ended_at = 0.0
         self.item_audio = ItemAudio(int(parts.settings.session.item_audio_mb * MIB))
         self.pipeline = AudioPipeline(
             vad=parts.vad,
@@ -209,12 +209,8 @@ class Session:
 
     def _step(self, event: inp.Input) -> None:
         now = trio.current_time()
-        if isinstance(event, inp.CreateResponse | inp.Announce | inp.IdleTimeout):
-            self._turn_began = now
-            self._stt_ms = None
-        elif isinstance(event, inp.TranscriptReady):
-            self._stt_ms = (now - self._turn_began) * 1000
-        elif isinstance(event, inp.ReplyAudio):
+        self._taking = event
+        if isinstance(event, inp.ReplyAudio):
             active = self._state.active
             if active is not None and active.id == event.response_id:
                 self._silence.play(now, event.duration_ms)
@@ -238,6 +234,7 @@ class Session:
                     )
                 )
         self._perform_all(effects)
+        self._taking = None
 
     def _perform_all(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -260,9 +257,12 @@ class Session:
                 if isinstance(effect.event, ev.ErrorEvent):
                     body = effect.event.error
                     log.debug("refused event", code=body.code, param=body.param)
+                elif isinstance(effect.event, ev.ResponseCreated):
+                    self.replies.expect(effect.event.response.id, self._awaited_since())
                 self.outbox.put(effect.event)
             case Generate():
-                if self.replies.add(Order(effect, self._turn_began, self._stt_ms)):
+                words_came = isinstance(self._taking, inp.TranscriptReady)
+                if self.replies.add(effect, words_came=words_came):
                     self._wake.set()
                 else:
                     self._refuse_reply(effect.response_id)
@@ -279,7 +279,7 @@ class Session:
                 self._silence.arm(effect.milliseconds, self.pipeline.position_ms, now)
                 self._wake.set()
             case ClaimAudio():
-                self._turn_began = trio.current_time()
+                self._turn_ended_at = trio.current_time()
                 audio, form = self.pipeline.claim(effect.item_id, transcribe=effect.transcribe)
                 self.item_audio.add(effect.item_id, audio, form)
             case HearAudio():
@@ -303,6 +303,13 @@ class Session:
                 self.outbox.put(self._limits())
             case Close():
                 self.outbox.close(effect)
+
+    def _awaited_since(self) -> float:
+        """When the wait for a response that is created now began: as it was asked for, or as the
+        turn that it answers ended."""
+        if isinstance(self._taking, inp.CreateResponse | inp.Announce | inp.IdleTimeout):
+            return trio.current_time()
+        return self._turn_ended_at
 
     def _limits(self) -> ev.RateLimitsUpdated:
         remaining, reset_s = self.control.left(trio.current_time())
