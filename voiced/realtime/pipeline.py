@@ -20,7 +20,7 @@ from voiced.audio.resample import CHUNK
 from voiced.conversation import inputs as inp
 from voiced.realtime.buffer import InputBuffer
 from voiced.realtime.detections import hearing_of
-from voiced.realtime.listening import Listening, recognise
+from voiced.realtime.recognitions import Recognitions
 from voiced.turns.attention import Attention, Move
 from voiced.turns.detector import SAMPLES_PER_MS, Started, TurnDetector
 from voiced.turns.silero import SileroState
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from voiced.conversation.config import AnySessionConfig
     from voiced.conversation.detection import TurnDetection
     from voiced.engines.ports import Partial, Stt
+    from voiced.realtime.listening import Listening
     from voiced.settings import TurnDetection as TurnSettings
     from voiced.turns.silero import SileroVad
 
@@ -63,9 +64,9 @@ class AudioPipeline:
         turns: TurnSettings,
     ) -> None:
         self._vad = vad
-        self._stt = stt
+        self._words = Recognitions(stt, language)
         self._apply = apply
-        self._default_language = self._language = language
+        self._default_language = language
         self._buffer = InputBuffer(most_buffered_s)
         self._next_form: WireFormat = self._buffer.form
         self._detector = TurnDetector(acoustic_end=acoustic_end)
@@ -78,12 +79,8 @@ class AudioPipeline:
         self._turns = turns
         self._padding_ms = turns.prefix_padding_ms
         self._listens_early = False
-        self._prompt = ""
-        self._listening: Listening | None = None
         self._turn_is_over = False
         self._stopped_ms = 0
-        self._opened: list[Listening] = []
-        self._claimed: list[Listening] = []
         self._wake = trio.Event()
 
     # -- called by the session and the connection, never waiting ---------------------------
@@ -100,15 +97,15 @@ class AudioPipeline:
         wants_text = audio.transcription is not None
         self._listens_early = detection is not None and (detection.create_response or wants_text)
         asked = audio.transcription
-        self._language = (asked and asked.language) or self._default_language
-        self._prompt = (asked and asked.prompt) or ""
+        self._words.language = (asked and asked.language) or self._default_language
+        self._words.prompt = (asked and asked.prompt) or ""
         if detection is not None:
             self._follow(detection)
             self._wake.set()
 
     def _follow(self, detection: TurnDetection) -> None:
         """Set the detector to a session's wishes; the settings fill in what it cannot say."""
-        hearing = hearing_of(detection, self._turns, self._language)
+        hearing = hearing_of(detection, self._turns, self._words.language)
         self._detector.threshold = hearing.threshold
         self._padding_ms = hearing.padding_ms
         wants_words = hearing.manner.eagerness is not None or self._turns.resume_s > 0
@@ -158,9 +155,7 @@ class AudioPipeline:
     @property
     def held_bytes(self) -> int:
         """Audio in memory for this session, what the recogniser keeps of an utterance included."""
-        heard = 0 if self._listening is None else self._listening.bytes_fed
-        claimed = sum(listening.bytes_fed + len(listening.raw) for listening in self._claimed)
-        return self._buffer.size_bytes + heard + claimed
+        return self._buffer.size_bytes + self._words.held_bytes
 
     def claim(self, item_id: str, *, transcribe: bool = True) -> tuple[bytes, WireFormat]:
         """Everything buffered is the audio of `item_id`: transcribe it, if that is wanted.
@@ -170,15 +165,10 @@ class AudioPipeline:
         # After the end of a turn, what is not analysed yet belongs to what comes next.
         whole = not self._turn_is_over
         audio, form = self._buffer.join(pending=whole), self.form
-        listening, self._listening = self._listening, None
         if not transcribe:
-            if listening is not None:
-                listening.scope.cancel(reason="no transcript is wanted")
-        elif listening is None:
+            self._words.drop("no transcript is wanted")
+        elif not self._words.claim(item_id, bytes(self._buffer.pending) if whole else b"", form):
             self.transcribe(item_id, audio, form)
-        else:
-            self._claimed.append(listening)
-            listening.finish(item_id, bytes(self._buffer.pending) if whole else b"", form)
         if whole:
             self._forget_speech()
         else:
@@ -188,16 +178,12 @@ class AudioPipeline:
 
     def transcribe(self, item_id: str, audio: bytes, form: WireFormat) -> None:
         """All of the audio of `item_id` in one piece: put it into words."""
-        listening = Listening()
-        self._claimed.append(listening)
-        listening.finish(item_id, audio, form)
-        self._open(listening)
+        self._words.take(item_id, audio, form)
+        self._wake.set()
 
     def drop(self) -> None:
         """Forget the buffer, and the speech in it."""
-        if self._listening is not None:
-            self._listening.scope.cancel(reason="input audio buffer cleared")
-            self._listening = None
+        self._words.drop("input audio buffer cleared")
         self._forget_speech()
 
     def _forget_speech(self) -> None:
@@ -235,10 +221,6 @@ class AudioPipeline:
         self._detector.silence_samples = self._attention.silence_samples
         self._hold_until = inf
 
-    def _open(self, listening: Listening) -> None:
-        self._opened.append(listening)
-        self._wake.set()
-
     def close(self) -> None:
         """The session is over: tell it nothing more, and let go of it, so that both are freed."""
         self._apply = ignore
@@ -249,8 +231,7 @@ class AudioPipeline:
         """Follow the audio until cancelled; recognitions under way are cancelled with it."""
         async with trio.open_nursery() as nursery:
             while True:
-                while self._opened:
-                    nursery.start_soon(self._transcribe, self._opened.pop(0))
+                self._words.start(nursery, self._tell)
                 if self._detection is not None and self._analyse():
                     await trio.lowlevel.checkpoint()
                     continue
@@ -268,7 +249,7 @@ class AudioPipeline:
         samples, raw = self._buffer.take(CHUNKS_A_SLICE)
         if not samples.size:
             self._end_early()
-            return bool(self._opened)
+            return False
         scaled = samples.astype(np.float32)
         scaled *= 1 / 32768
         size, form = self._buffer.step_bytes, self.form
@@ -285,8 +266,8 @@ class AudioPipeline:
     def _take_chunk(
         self, samples: NDArray[np.int16], scaled: NDArray[np.float32], probability: float
     ) -> None:
-        if self._listening is not None:
-            self._listening.add(samples.tobytes())
+        if self._words.current is not None:
+            self._words.current.add(samples.tobytes())
         elif not self._detector.speaking:
             self._trim_to_padding()
         change = self._detector.push(probability, scaled)
@@ -302,12 +283,13 @@ class AudioPipeline:
 
     def _attend(self) -> None:
         """Let the words so far, where they matter, set how long a silence ends this turn."""
-        if self._listening is None or not self._detector.speaking:
+        listening = self._words.current
+        if listening is None or not self._detector.speaking:
             return
         now = self._detector.position
         move = self._attention.follow(self._detector.silent_since, now)
         if move is Move.ASK:
-            if self._listening.ask(partial(self._told, self._listening, now)):
+            if listening.ask(partial(self._told, listening, now)):
                 self._attention.asked(now)
         elif move is not Move.NOTHING:
             self._decide(move)
@@ -315,7 +297,7 @@ class AudioPipeline:
 
     def _told(self, listening: Listening, asked: int, heard: Partial | None) -> None:
         """The recogniser's answer to a question of that sample."""
-        if listening is not self._listening:
+        if listening is not self._words.current:
             return
         text, sentence = (None, None) if heard is None else (heard.text, heard.sentence)
         move = self._attention.answered(asked, text, sentence)
@@ -334,9 +316,7 @@ class AudioPipeline:
 
     def _dismiss(self) -> None:
         """Forget the sound that held up a reply, and let that go on."""
-        if self._listening is not None:
-            self._listening.scope.cancel(reason="it was no interruption")
-            self._listening = None
+        self._words.drop("it was no interruption")
         self._detector.reset()
         self._buffer.trim(self._padding_ms)
         self._apply(inp.SpeechDismissed())
@@ -350,9 +330,7 @@ class AudioPipeline:
         self._attention.begin()
         self._onset = started.sample
         if self._listens_early:
-            self._listening = Listening()
-            self._listening.add(self._buffer.as_speech(last_chunk))
-            self._open(self._listening)
+            self._words.begin(self._buffer.as_speech(last_chunk))
         # Speech that goes on within its own padding must not begin before the last turn's end.
         self._apply(inp.SpeechStarted(max(start // SAMPLES_PER_MS, self._stopped_ms)))
 
@@ -385,14 +363,8 @@ class AudioPipeline:
         if stopped is not None:
             self._stop_speech(stopped.sample)
 
-    async def _transcribe(self, listening: Listening) -> None:
-        try:
-            result = await recognise(listening, self._stt, self._language, self._prompt)
-        finally:
-            if listening in self._claimed:
-                self._claimed.remove(listening)
-        if result is not None:
-            self._apply(result)
+    def _tell(self, event: inp.Input) -> None:
+        self._apply(event)
 
 
 def ignore(event: inp.Input) -> None:
