@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import structlog
@@ -104,11 +104,12 @@ async def serve_connection(
     closes the socket.
     """
     signs = Signs(idle_s, ping_s)
-    attached = upgrade.attached.session
-    defaults = None if attached is None else msgspec.json.decode(attached)
-    model = upgrade.query.get("model")
-    intent = upgrade.query.get("intent")
-    async with hub.open_session(upgrade.remote, model, intent=intent, defaults=defaults) as session:
+    async with hub.open_session(
+        upgrade.remote,
+        upgrade.query.get("model"),
+        intent=upgrade.query.get("intent"),
+        defaults=attached_to(upgrade),
+    ) as session:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(write, websocket, session, limits.send_timeout_s, signs)
@@ -121,6 +122,12 @@ async def serve_connection(
                 nursery.cancel_scope.cancel(reason="the connection ended")
         except* ConnectionLost as group:
             log.info("connection ended", cause=str(group.exceptions[0]))
+
+
+def attached_to(upgrade: Upgrade) -> dict[str, Any] | None:
+    """The session object that came with the client secret, if there is one."""
+    attached = upgrade.attached.session
+    return None if attached is None else msgspec.json.decode(attached)
 
 
 async def read(websocket: DoorSocket, session: Session, limits: Limits, signs: Signs) -> None:

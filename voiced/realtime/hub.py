@@ -117,6 +117,7 @@ class SessionHub:
             self._parts.settings, seed, model=model, intent=intent, defaults=defaults
         )
         session = Session(config, seed, self._parts)
+        del config, defaults  # or they would be kept for as long as the session is open
         self._sessions[session.id] = session
         began = trio.current_time()
         with bound_contextvars(session=session.id):
