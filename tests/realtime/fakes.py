@@ -38,6 +38,7 @@ from voiced.realtime.session import Session, SessionParts
 from voiced.realtime.wire import Append, Commit, decode
 from voiced.settings import Settings
 from voiced.store.history import History
+from voiced.tools.notice import Notice
 from voiced.turns.silero import CHUNK, SileroState, SileroVad
 
 if TYPE_CHECKING:
@@ -318,6 +319,13 @@ class Talk:
         )
         self.send("response.create", **({"response": response} if response else {}))
 
+    def announce(self, text: str, session_id: str | None = None) -> list[bool]:
+        """Have the hub announce it, in this session; what becomes of it will be in the list."""
+        settled: list[bool] = []
+        target = self.session.id if session_id is None else session_id
+        self.hub.announce(target, Notice(text, settled.append))
+        return settled
+
     def configure(self, **session: object) -> None:
         self.send("session.update", session={"type": self.kind, **session})
 
@@ -394,7 +402,7 @@ async def talking(
     tts: FakeTts | None = None,
     toolbox: FakeToolbox | None = None,
     settings: Settings | None = None,
-    take_missed: Callable[[], str | None] = lambda: None,
+    take_missed: Callable[[], Notice | None] = lambda: None,
     intent: str | None = None,
 ) -> AsyncIterator[Talk]:
     """A hub on fakes with one open session, which has said `session.created` already."""

@@ -26,6 +26,7 @@ from voiced.realtime.connection import (
     write,
 )
 from voiced.settings import Limits, Settings
+from voiced.tools.notice import Notice
 from voiced.web.websocket import Upgrade
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class FakeSocket:
         self._send, self._receive = trio.open_memory_channel[str](1000)
         self._pongs = pongs
         self.heard_at = trio.current_time()
-        self.pings = 0
+        self.pings: list[bytes] = []
+        self.on_pong: Callable[[bytes], None] = lambda payload: None
         self.sent: list[dict[str, Any]] = []
         self.close = Close(0, "not closed")
 
@@ -66,10 +68,11 @@ class FakeSocket:
         self.heard_at = trio.current_time()
         return message
 
-    async def send_ping(self) -> None:
-        self.pings += 1
+    async def send_ping(self, payload: bytes = b"") -> None:
+        self.pings.append(payload)
         if self._pongs:
             self.heard_at = trio.current_time()
+            self.on_pong(payload)
 
     async def send_message(self, message: str) -> None:
         self.sent.append(json.loads(message))
@@ -168,7 +171,7 @@ async def test_a_silent_peer_is_pinged_and_given_up(autojump_clock: MockClock) -
         with pytest.raises(ConnectionLost, match="no pong"):
             await write(socket.websocket, talk.session, 10, Signs())
     assert trio.current_time() - began == pytest.approx(PING_S + PONG_S)
-    assert socket.pings == 1
+    assert socket.pings == [b""]
 
 
 async def test_a_peer_that_answers_is_not(autojump_clock: MockClock) -> None:
@@ -177,7 +180,7 @@ async def test_a_peer_that_answers_is_not(autojump_clock: MockClock) -> None:
         with trio.move_on_after(3_000) as waited:
             await write(socket.websocket, talk.session, 10, Signs())
     assert waited.cancelled_caught
-    assert socket.pings == pytest.approx(3_000 / PING_S, abs=1)
+    assert len(socket.pings) == pytest.approx(3_000 / PING_S, abs=1)
 
 
 async def test_check_9_a_minute_of_silence_has_pings_and_no_data(
@@ -187,7 +190,7 @@ async def test_check_9_a_minute_of_silence_has_pings_and_no_data(
     async with talking() as talk:
         with trio.move_on_after(60.5):
             await write(socket.websocket, talk.session, 10, Signs())
-    assert socket.pings >= 2
+    assert len(socket.pings) >= 2
     assert socket.sent == []
 
 
@@ -206,7 +209,7 @@ async def test_a_pong_stuck_behind_audio_is_forgiven(autojump_clock: MockClock) 
             await write(socket.websocket, talk.session, 10, Signs())
         nursery.cancel_scope.cancel(reason="the test is over")
     assert waited.cancelled_caught
-    assert socket.pings > 1
+    assert len(socket.pings) > 1
 
 
 async def test_audio_is_read_at_twice_real_time_once_the_burst_is_used(
@@ -312,3 +315,26 @@ async def test_what_a_session_held_is_freed_as_soon_as_its_connection_ends(
             assert [session() for session in sessions] == [talk.session, None]
         finally:
             gc.enable()
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_what_the_daemon_says_unasked_is_heard_once_the_client_has_read_it(
+    reads: bool, autojump_clock: MockClock
+) -> None:
+    """A client that takes nothing more off its socket still has room in its buffers for it."""
+    socket = FakeSocket(pongs=reads)
+    settled: list[bool] = []
+    async with talking() as talk, trio.open_nursery() as nursery:
+        serve = partial(serve_connection, hub=talk.hub, limits=Limits(), idle_s=IDLE_S)
+        upgrade = Upgrade(path="", query={}, headers={}, remote="127.0.0.1", subprotocols=())
+        nursery.start_soon(serve, socket.websocket, upgrade)
+        await trio.testing.wait_all_tasks_blocked()
+        (created,) = socket.sent
+        said = Notice("Your timer is over.", settled.append)
+        talk.hub.announce(created["session"]["id"], said)
+        await trio.sleep(10)
+        assert socket.sent[-1]["type"] == "rate_limits.updated"
+        assert "response.done" in [event["type"] for event in socket.sent]
+        assert settled == ([True] if reads else [])
+        socket.vanish()
+    assert settled == [reads]

@@ -26,12 +26,14 @@ from tests.realtime.fakes import (
 from voiced.audio.pcm import SPEECH_HZ, WIRE_HZ, bytes_for_ms, duration_ms
 from voiced.conversation import inputs as inp
 from voiced.conversation.checks import Violation
+from voiced.conversation.core import ANNOUNCEMENTS_KEPT
 from voiced.engines.ports import ReplyEnd, TextDelta
 from voiced.errors import AudioError, EngineCrashed, EngineFailed
 from voiced.realtime.session import MISSED_AFTER_S
+from voiced.tools.notice import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from trio.testing import MockClock
 
@@ -514,10 +516,18 @@ async def test_a_bug_in_a_tool_fails_that_response(autojump_clock: MockClock) ->
 async def test_an_announcement_in_the_quiet(autojump_clock: MockClock) -> None:
     llm = FakeLlm()
     async with talking(llm=llm) as talk:
-        assert talk.hub.announce(talk.session.id, "Your timer is over.")
+        settled = talk.announce("Your timer is over.")
         done = await talk.until("response.done")
         assert done["response"]["output"][0]["content"][0]["transcript"] == "Your timer is over."
         assert llm.asked == []
+        # All of it went out, and the client may be as dead as before: a receipt counts.
+        assert settled == []
+        talk.session.notices.receive(b"%d" % (talk.session.outbox.number - 3))
+        assert settled == []
+        talk.session.notices.receive(b"%d" % talk.session.outbox.number)
+        talk.session.notices.receive(b"%d" % talk.session.outbox.number)
+        assert settled == [True]
+    assert settled == [True]
 
 
 async def test_an_announcement_waits_for_whoever_speaks_and_for_the_answer(
@@ -525,7 +535,7 @@ async def test_an_announcement_waits_for_whoever_speaks_and_for_the_answer(
 ) -> None:
     async with talking(llm=FakeLlm(says("It is noon."))) as talk:
         await talk.hear(silence(300) + speech(500))
-        talk.hub.announce(talk.session.id, "Your timer is over.")
+        talk.announce("Your timer is over.")
         await talk.hear(speech(300) + silence(500))
         await talk.rest()
         said = [
@@ -541,9 +551,13 @@ async def test_an_announcement_to_a_session_that_is_gone_goes_to_all_or_nobody(
 ) -> None:
     async with talking() as talk:
         hub = talk.hub
-        assert hub.announce("sess_gone", "Hello.")
+        settled = talk.announce("Hello.", "sess_gone")
         await talk.until("response.created")
-    assert not hub.announce("sess_gone", "Hello.")
+        assert settled == []
+    assert settled == [False]  # it ended before the sound was out
+    settled = []
+    hub.announce("sess_gone", Notice("Hello.", settled.append))
+    assert settled == [False]
 
 
 async def test_a_session_expires(autojump_clock: MockClock) -> None:
@@ -676,8 +690,9 @@ async def test_a_session_that_fails_under_an_announcement_fails_alone(
     """The timer that announces is shared by all sessions and must not fall with one."""
     async with talking() as talk:
         monkeypatch.setattr("voiced.realtime.session.step", lambda *_: 1 / 0)
-        assert talk.hub.announce("", "Your timer is over.")
+        settled = talk.announce("Your timer is over.", "")
         assert (await talk.close()).code == 1011
+        assert settled == [False]
 
 
 async def test_audio_beyond_the_bound_is_dropped_and_counted(autojump_clock: MockClock) -> None:
@@ -702,22 +717,99 @@ async def test_the_voice_of_another_rate_is_as_long(autojump_clock: MockClock) -
         assert audio_ms(talk.events) == pytest.approx(1000, abs=1)
 
 
+def missed_once(settled: list[bool]) -> Callable[[], Notice | None]:
+    """A timer that is missed until somebody has heard of it, as `Timers.take_missed`."""
+    return lambda: None if True in settled else Notice("Your timer was over.", settled.append)
+
+
 async def test_what_was_missed_is_told_to_someone_who_stays(autojump_clock: MockClock) -> None:
-    missed = ["Your timer was over."]
-    async with talking(tts=FakeTts(clause_ms=100), take_missed=missed.pop) as talk:
+    settled: list[bool] = []
+    async with talking(tts=FakeTts(clause_ms=100), take_missed=missed_once(settled)) as talk:
         began = trio.current_time()
         await talk.until("response.done")
         assert talk.text("response.output_audio_transcript.delta") == "Your timer was over."
         assert trio.current_time() - began >= MISSED_AFTER_S
-    assert missed == []
+        talk.session.notices.receive(b"%d" % talk.session.outbox.number)
+    assert settled == [True]
 
 
 async def test_a_short_visit_does_not_take_what_was_missed(autojump_clock: MockClock) -> None:
-    missed = ["Your timer was over."]
-    async with talking(llm=FakeLlm(says("Noon.")), take_missed=missed.pop) as talk:
+    settled: list[bool] = []
+    llm = FakeLlm(says("Noon."))
+    async with talking(llm=llm, take_missed=missed_once(settled)) as talk:
         talk.type_in("what time is it")
         await talk.until("response.done")
-    assert missed
+    assert settled == []
+
+
+async def test_an_announcement_that_fails_is_made_again_where_somebody_stays(
+    autojump_clock: MockClock,
+) -> None:
+    settled: list[bool] = []
+    tts = FakeTts(clause_ms=100)
+    tts.error = EngineCrashed("it crashed")
+    async with talking(tts=tts, take_missed=missed_once(settled)) as talk:
+        assert (await failed(talk))["code"] == EngineCrashed.code
+        assert settled == [False]
+        tts.error = None
+        assert (await talk.until("response.done"))["response"]["status"] == "completed"
+        talk.session.notices.receive(b"%d" % talk.session.outbox.number)
+        await talk.rest()  # and not a third time
+        assert sum(event["type"] == "response.created" for event in talk.events) == 2
+    assert settled == [False, True]
+
+
+async def test_what_one_session_did_not_hear_is_told_in_another(autojump_clock: MockClock) -> None:
+    settled: list[bool] = []
+    async with talking() as talk:
+        talk.session._parts = structs.replace(talk.session._parts, take_missed=missed_once(settled))
+        async with talk.hub.open_session("127.0.0.1", None) as other:
+            await trio.sleep(MISSED_AFTER_S + 1)  # who stays long has looked for what was missed
+            assert settled == []
+            talk.hub.announce(other.id, Notice("Your timer is over.", settled.append))
+        assert settled == [False]
+        await talk.until("response.done")
+        assert talk.text("response.output_audio_transcript.delta") == "Your timer was over."
+
+
+async def test_an_announcement_cut_off_by_speech_was_heard_and_one_not_begun_was_not(
+    autojump_clock: MockClock,
+) -> None:
+    async with talking(tts=FakeTts(clause_ms=5_000)) as talk:
+        settled = talk.announce("Your timer is over.")
+        await talk.until("response.output_audio.delta")
+        talk.send("response.cancel")
+        assert (await talk.until("response.done"))["response"]["status"] == "cancelled"
+        talk.session.notices.receive(b"%d" % talk.session.outbox.number)
+        assert settled == [True]
+        settled = talk.announce("Your timer is over.")
+        await talk.until("response.created")
+        talk.send("response.cancel")
+        await talk.until("response.done")
+        assert settled == [False]
+
+
+async def test_an_announcement_that_gives_way_to_an_answer_is_not_lost(
+    autojump_clock: MockClock,
+) -> None:
+    llm = FakeLlm(says("Noon."))
+    async with talking(llm=llm, tts=FakeTts(clause_ms=1_000)) as talk:
+        settled = talk.announce("Your timer is over.")
+        await talk.until("response.output_audio.delta")
+        talk.type_in("what time is it")
+        for status in ("cancelled", "completed", "completed"):
+            assert (await talk.until("response.done"))["response"]["status"] == status
+        assert settled == []
+        talk.session.notices.receive(b"%d" % talk.session.outbox.number)
+        assert settled == [True]
+
+
+async def test_announcements_beyond_what_is_kept_were_not_heard(autojump_clock: MockClock) -> None:
+    async with talking(llm=FakeLlm([3600.0, *says("Late.")])) as talk:
+        talk.type_in("what time is it")
+        settled = [talk.announce(f"Timer {number}.") for number in range(ANNOUNCEMENTS_KEPT + 1)]
+        assert settled == [[False], *([[]] * ANNOUNCEMENTS_KEPT)]
+    assert settled == [[False]] * (ANNOUNCEMENTS_KEPT + 1)
 
 
 async def test_a_refused_event_leaves_its_code_in_the_log_and_none_of_its_values(

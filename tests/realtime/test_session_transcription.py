@@ -10,6 +10,7 @@ import trio
 from tests.realtime.fakes import FakeStt, Talk, silence, speech, talking
 from voiced.conversation import inputs as inp
 from voiced.errors import EngineCrashed
+from voiced.tools.notice import Notice
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -121,13 +122,18 @@ async def test_no_answers_can_be_had_there(autojump_clock: MockClock) -> None:
 
 
 async def test_nothing_is_announced_there(autojump_clock: MockClock) -> None:
-    missed = ["Your timer is over."]
-    async with talking(intent="transcription", take_missed=lambda: missed.pop()) as talk:
+    taken: list[str] = []
+
+    def take() -> Notice:
+        taken.append("taken")
+        return Notice("Your timer is over.", lambda heard: None)
+
+    async with talking(intent="transcription", take_missed=take) as talk:
         await trio.sleep(60)
-        assert not talk.hub.announce(talk.session.id, "Your timer is over.")
+        assert talk.announce("Your timer is over.") == [False]
         talk.session.apply(inp.Announce("Your timer is over."))
         assert await talk.rest() == []
-        assert missed
+    assert taken == []
 
 
 @pytest.mark.parametrize(

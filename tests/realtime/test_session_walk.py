@@ -218,7 +218,7 @@ class Walker:
                 assert not isinstance(event, Append | Commit)
                 talk.session.apply(event)
             case "announce":
-                talk.hub.announce(talk.session.id, how)
+                talk.announce(how)
             case "break_engine":
                 self.stt.error = CRASH if how == "stt" else None
                 self.tts.error = CRASH if how == "tts" else None

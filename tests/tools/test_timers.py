@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from voiced.tools.notice import Notice
+
 LONG_S = 3_600.0
 
 
@@ -32,7 +36,8 @@ class House:
 
     def __init__(self, state: Path, now: float = 1_000.0) -> None:
         self.now = now
-        self.audience = True
+        self.audience: bool | None = True  # None: that is known later
+        self.open: list[Notice] = []
         self.heard: list[tuple[str, str]] = []
         self.rang = trio.Event()
         self.timers = Timers(
@@ -41,10 +46,21 @@ class House:
         services = Services(timers=self.timers, home=NoHome(), now=local_now)
         self.toolbox = Toolbox([tool(services) for tool in (SetTimer, CancelTimer, TimerStatus)])
 
-    def announce(self, session_id: str, text: str) -> bool:
-        self.heard.append((session_id, text))
+    def announce(self, session_id: str, notice: Notice) -> None:
+        self.heard.append((session_id, notice.text))
         self.rang.set()
-        return self.audience
+        if self.audience is None:
+            self.open.append(notice)
+        else:
+            notice.settle(self.audience)
+
+    def tell_missed(self, *, heard: bool = True) -> str | None:
+        """What somebody who comes now is told, and whether they hear it."""
+        notice = self.timers.take_missed()
+        if notice is None:
+            return None
+        notice.settle(heard)
+        return notice.text
 
     async def call(self, name: str, **arguments: float) -> dict[str, Any]:
         context = ToolContext(session_id="sess_1")
@@ -135,17 +151,17 @@ async def test_one_that_came_due_meanwhile_is_told_late_and_once(
         assert later.heard == []
         # Nobody comes: the next start still knows.
     async with open_house(tmp_path, now=1_000.0 + 300 + late_s) as later:
-        text = later.timers.take_missed()
+        text = later.tell_missed()
         assert text == (told and f"Your timer for 5 minutes was over {told} ago.")
-        assert later.timers.take_missed() is None
+        assert later.tell_missed() is None
     assert not (tmp_path / FILE_NAME).exists()
     async with open_house(tmp_path, now=1_000.0 + 300 + late_s) as after:
-        assert after.timers.take_missed() is None
+        assert after.tell_missed() is None
 
 
 async def test_one_that_nobody_could_hear_is_told_to_who_comes_first(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
-        assert house.timers.take_missed() is None
+        assert house.tell_missed() is None
         house.audience = False
         house.timers.set(0.0, "sess_1")
         with trio.fail_after(CEILING_S):
@@ -155,8 +171,8 @@ async def test_one_that_nobody_could_hear_is_told_to_who_comes_first(tmp_path: P
         await house.call("set_timer", hours=1)
     async with open_house(tmp_path, now=house.now + 60) as later:
         assert later.timers.running is not None
-        assert later.timers.take_missed() == "Your timer for 0 seconds was over 3 minutes ago."
-        assert later.timers.take_missed() is None
+        assert later.tell_missed() == "Your timer for 0 seconds was over 3 minutes ago."
+        assert later.tell_missed() is None
         assert later.timers.running is not None
 
 
@@ -165,7 +181,45 @@ async def test_one_that_was_heard_is_not_told_again(tmp_path: Path) -> None:
         house.timers.set(0.0, "sess_1")
         with trio.fail_after(CEILING_S):
             await house.rang.wait()
-        assert house.timers.take_missed() is None
+        assert house.tell_missed() is None
+
+
+async def test_one_that_was_announced_is_missed_until_it_was_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever was to hear it may be gone, or the daemon, before the sound was out."""
+    disk = Disk(monkeypatch)
+    async with open_house(tmp_path) as house:
+        house.audience = None
+        house.timers.set(0.0, "sess_1")
+        with trio.fail_after(CEILING_S):
+            saved = b""
+            while b'"missed":{' not in saved:
+                saved = await disk.read.receive()
+        assert house.timers.take_missed() is None  # it is being told
+        house.open[0].settle(False)
+        assert house.tell_missed(heard=False) == "Your timer for 0 seconds was over 1 second ago."
+        assert house.timers.take_missed() is not None  # and nobody says what became of it
+    async with open_house(tmp_path) as later:
+        assert later.tell_missed(heard=False) is not None
+        assert later.tell_missed() is not None
+        assert later.tell_missed() is None
+    assert not (tmp_path / FILE_NAME).exists()
+
+
+async def test_a_receipt_that_comes_late_forgets_no_other_timer(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        house.audience = None
+        for duration_s in (0.0, 1.0):
+            house.rang = trio.Event()
+            house.timers.set(duration_s, "sess_1")
+            with trio.fail_after(CEILING_S):
+                await house.rang.wait()
+        first, second = house.open
+        first.settle(True)
+        assert house.timers.take_missed() is None  # the second is still being told
+        second.settle(False)
+        assert house.tell_missed() == "Your timer for 1 second was over 1 second ago."
 
 
 async def test_only_the_latest_missed_timer_is_kept(tmp_path: Path) -> None:
@@ -176,8 +230,8 @@ async def test_only_the_latest_missed_timer_is_kept(tmp_path: Path) -> None:
             house.timers.set(duration_s, "sess_1")
             with trio.fail_after(CEILING_S):
                 await house.rang.wait()
-        assert house.timers.take_missed() == "Your timer for 1 second was over 1 second ago."
-        assert house.timers.take_missed() is None
+        assert house.tell_missed() == "Your timer for 1 second was over 1 second ago."
+        assert house.tell_missed() is None
 
 
 class Disk:
@@ -208,7 +262,7 @@ async def test_a_missed_timer_is_in_the_file_while_the_daemon_runs(
         with trio.fail_after(CEILING_S):
             saved = await disk.read.receive()
         assert saved.startswith(b'{"running":null,"missed":{')
-        assert later.timers.take_missed() is not None
+        assert later.tell_missed() is not None
         with trio.fail_after(CEILING_S):
             assert await disk.read.receive() == b""
         assert not (tmp_path / FILE_NAME).exists()
@@ -227,6 +281,41 @@ async def test_what_changes_while_the_disk_is_busy_is_saved_too(
             disk.held.set()
             assert b'"duration_s":3600' in await disk.read.receive()
             assert b'"duration_s":7200' in await disk.read.receive()
+
+
+async def test_a_save_that_failed_is_tried_again_until_it_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk: nothing else changes, and the timer is saved once there is room."""
+    monkeypatch.setattr("voiced.tools.timers._SAVE_AGAIN_S", (0.01, 0.02))
+    full = [3]
+
+    def sync(fd: int) -> None:
+        if full[0]:
+            full[0] -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("voiced.tools.timers.os.fsync", sync)
+    with structlog.testing.capture_logs() as logs:
+        async with open_house(tmp_path) as house:
+            await house.call("set_timer", hours=1)
+            with trio.fail_after(CEILING_S):
+                while not logs or logs[-1]["event"] != "timer saved again":
+                    await trio.lowlevel.checkpoint()
+            assert os.listdir(tmp_path) == [FILE_NAME]
+    # One line for the failure, however often it was tried.
+    assert [entry["event"] for entry in logs] == ["timer not saved", "timer saved again"]
+
+
+async def test_a_save_that_failed_or_was_cut_off_leaves_nothing_behind(tmp_path: Path) -> None:
+    fresh = tmp_path / "timer.new"
+    (tmp_path / FILE_NAME).mkdir()  # cannot be replaced by a file
+    with pytest.raises(OSError, match="directory"):
+        _write(tmp_path / FILE_NAME, b"{}")
+    assert not fresh.exists()
+    fresh.write_bytes(b"")
+    async with open_house(tmp_path):
+        assert not fresh.exists()
 
 
 async def test_a_clock_set_back_does_not_lengthen_it(tmp_path: Path) -> None:
@@ -267,7 +356,7 @@ async def test_a_damaged_file_is_no_timer_and_is_put_aside(tmp_path: Path, conte
     with structlog.testing.capture_logs() as logs:
         async with open_house(tmp_path) as house:
             assert house.timers.running is None
-            assert house.timers.take_missed() is None
+            assert house.tell_missed() is None
             assert aside.read_bytes() == content
             assert (await house.call("set_timer", hours=1))["ok"]
     assert [entry["event"] for entry in logs] == ["timer file damaged"]

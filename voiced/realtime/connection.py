@@ -110,6 +110,7 @@ async def serve_connection(
         intent=upgrade.query.get("intent"),
         defaults=attached_to(upgrade),
     ) as session:
+        websocket.on_pong = session.notices.receive
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(write, websocket, session, limits.send_timeout_s, signs)
@@ -250,6 +251,10 @@ async def write(websocket: DoorSocket, session: Session, timeout_s: float, signs
                     await websocket.aclose(frame.code, frame.reason)
                     raise ConnectionLost(f"closed with {frame.code}: {frame.reason}")
                 else:
+                    number = session.outbox.taken
+                    if session.notices.wants_receipt(number):
+                        # Before the event: a client may leave as soon as it has that.
+                        await websocket.send_ping(b"%d" % number)
                     await websocket.send_message(frame)
         except trio.TooSlowError as exc:
             raise ConnectionLost("the client does not read") from exc

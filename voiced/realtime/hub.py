@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from voiced.realtime.session import SessionParts
     from voiced.settings import Settings
+    from voiced.tools.notice import Notice
 
 log = structlog.get_logger(__name__)
 
@@ -131,6 +133,9 @@ class SessionHub:
             finally:
                 session.end("the connection ended")
                 del self._sessions[session.id]
+                if session.lost_notice:
+                    for other in self._sessions.values():
+                        other.look_for_missed()
                 self._parts.history.drop(session.id)
                 log.info(
                     "closed session",
@@ -138,14 +143,17 @@ class SessionHub:
                     dropped_audio_bytes=session.pipeline.dropped_bytes,
                 )
 
-    def announce(self, session_id: str, text: str) -> bool:
-        """Say something unasked: in that session, else in all; false when nobody can hear it."""
+    def announce(self, session_id: str, notice: Notice) -> None:
+        """Say something unasked: in that session, else in all. Settled at once where nobody is."""
         session = self._sessions.get(session_id)
         listeners = [session] if session is not None else list(self._sessions.values())
         listeners = [listener for listener in listeners if listener.answers]
+        if not listeners:
+            notice.settle(False)
+            return
+        shared = notice.shared(len(listeners))
         for listener in listeners:
-            apply_guarded(listener, inp.Announce(text))
-        return bool(listeners)
+            guarded(listener, partial(listener.announce, shared))
 
     def say_goodbye(self) -> None:
         """The daemon shuts down: close every response, then every connection with 1001.
@@ -155,14 +163,14 @@ class SessionHub:
         if not self._closing:
             self._closing = True
             for session in list(self._sessions.values()):
-                apply_guarded(session, inp.ShutDown())
+                guarded(session, partial(session.apply, inp.ShutDown()))
 
 
-def apply_guarded(session: Session, event: inp.Input) -> None:
-    """Apply an input that comes from elsewhere; a fault ends this session and no other."""
+def guarded(session: Session, act: Callable[[], None]) -> None:
+    """Do something in a session from elsewhere; a fault ends this session and no other."""
     with bound_contextvars(session=session.id):
         try:
-            session.apply(event)
+            act()
         except Exception:
             log.exception("session failed")
             session.fail(CLOSE_FAULT, "internal error")

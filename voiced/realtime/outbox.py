@@ -22,7 +22,8 @@ class Outbox:
 
     `put` never waits: a reply's audio is paced before it comes here, so only a client that
     does not read can fill it. Then it raises `OutboxFull` and the session is to be closed.
-    Nothing follows the first `close`.
+    Nothing follows the first `close`. `number` is that of the last event that was put, `taken`
+    that of the last that `get` has returned.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class Outbox:
         "_waiting",
         "number",
         "size_bytes",
+        "taken",
     )
 
     def __init__(self, seed: str, limit_bytes: int) -> None:
@@ -47,6 +49,7 @@ class Outbox:
         self._drained: trio.Event | None = None
         self._closed = False
         self.number = 0
+        self.taken = 0
         self.size_bytes = 0
 
     def put(self, event: ServerEvent, *, bulky: bool = False) -> None:
@@ -100,6 +103,7 @@ class Outbox:
         if isinstance(frame, str):
             self.size_bytes -= len(frame)
             self._bulky_bytes -= len(frame) if bulky else 0
+            self.taken += 1
         self._tell_drained()
         return frame
 

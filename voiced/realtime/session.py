@@ -42,6 +42,7 @@ from voiced.conversation.given import given_audio
 from voiced.engines.ports import Stt
 from voiced.realtime.detections import own_detections
 from voiced.realtime.item_audio import ItemAudio
+from voiced.realtime.notices import Notices
 from voiced.realtime.outbox import Outbox, OutboxFull
 from voiced.realtime.pipeline import AudioPipeline
 from voiced.realtime.rates import TokenBucket
@@ -50,6 +51,7 @@ from voiced.realtime.replying import Replies
 from voiced.realtime.silence import SilenceTimer
 from voiced.settings import Settings
 from voiced.store.history import History
+from voiced.tools.notice import Notice
 from voiced.tools.toolbox import ToolContext
 from voiced.turns.silero import SileroVad
 
@@ -66,6 +68,9 @@ NOT_WHOLE = "Audio must be whole 16-bit samples: an even number of bytes."
 MISSED_AFTER_S = 10.0
 """How long someone has to be there before hearing what was missed."""
 
+MISSED_AGAIN_S = 600.0
+"""What could not be told is tried again after 10 s, then after twice as long, up to this."""
+
 CLOSE_SLOW = 1008
 CLOSE_FAULT = 1011
 
@@ -78,7 +83,7 @@ class SessionParts(msgspec.Struct, frozen=True):
     stt: Stt
     speaker: Speaker
     history: History
-    take_missed: Callable[[], str | None] = lambda: None
+    take_missed: Callable[[], Notice | None] = lambda: None
 
 
 class Session:
@@ -106,6 +111,9 @@ class Session:
         self.replies = Replies(parts.speaker, context)
         self._silence = SilenceTimer()
         self._missed_due = inf
+        self._missed_wait_s = MISSED_AFTER_S
+        self.notices = Notices()
+        self.lost_notice = False
         self._wake = trio.Event()
         self._inputs: list[inp.Input] = []
         self._stepping = False
@@ -186,6 +194,27 @@ class Session:
         """The client commits the input buffer by hand."""
         self.apply(inp.CommitAudio(event_id=event_id, buffered_ms=self.pipeline.buffered_ms))
 
+    def announce(self, notice: Notice) -> None:
+        """Say something unasked, as soon as nobody speaks; see `Notice` for what comes of it."""
+        if self._ended or not self.answers:
+            notice.settle(False)
+            return
+
+        def settle(heard: bool) -> None:
+            notice.settle(heard)
+            if not heard:
+                self.look_for_missed(self._missed_wait_s)
+                self._missed_wait_s = min(2 * self._missed_wait_s, MISSED_AGAIN_S)
+
+        self.notices.add(Notice(notice.text, settle))
+        self.apply(inp.Announce(notice.text))
+
+    def look_for_missed(self, after_s: float = MISSED_AFTER_S) -> None:
+        """Something was not heard, here or elsewhere: look for it once somebody had time to go."""
+        if self.answers:
+            self._missed_due = min(self._missed_due, trio.current_time() + after_s)
+            self._wake.set()
+
     def fail(self, code: int, reason: str) -> None:
         """End the session for a fault of ours or of the connection.
 
@@ -206,6 +235,7 @@ class Session:
         self.audio_scope.cancel(reason=reason)
         self.pipeline.close()
         self.item_audio.clear()
+        self.lost_notice |= self.notices.lose()
 
     def _step(self, event: inp.Input) -> None:
         now = trio.current_time()
@@ -214,6 +244,7 @@ class Session:
             active = self._state.active
             if active is not None and active.id == event.response_id:
                 self._silence.play(now, event.duration_ms)
+            self.notices.sound(event.response_id)
         elif isinstance(event, inp.TruncateItem | inp.SpeechStarted):
             self._silence.stop_playing(now)
             self._wake.set()
@@ -234,6 +265,7 @@ class Session:
                     )
                 )
         self._perform_all(effects)
+        self.notices.keep(self._state.announcements)
         self._taking = None
 
     def _perform_all(self, effects: list[Effect]) -> None:
@@ -260,7 +292,16 @@ class Session:
                 elif isinstance(effect.event, ev.ResponseCreated):
                     self.replies.expect(effect.event.response.id, self._awaited_since())
                 self.outbox.put(effect.event)
+                if isinstance(effect.event, ev.ResponseDone):
+                    self.notices.end(
+                        effect.event.response,
+                        self.outbox.number,
+                        self._state.announcements,
+                        closed=self._state.closed,
+                    )
             case Generate():
+                if effect.say is not None:
+                    self.notices.begin(effect.response_id, effect.say)
                 words_came = isinstance(self._taking, inp.TranscriptReady)
                 if self.replies.add(effect, words_came=words_came):
                     self._wake.set()
@@ -369,6 +410,6 @@ class Session:
         if trio.current_time() < self._missed_due:
             return
         self._missed_due = inf
-        text = self._parts.take_missed()
-        if text is not None:
-            self.apply(inp.Announce(text))
+        notice = self._parts.take_missed()
+        if notice is not None:
+            self.announce(notice)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 import msgspec
 import structlog
 import trio
+
+from voiced.tools.notice import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +25,7 @@ MISSED_FOR_S = 12 * 3_600.0
 """A missed timer older than this is no news any more."""
 
 _SAVE_AT_END_S = 1.0
+_SAVE_AGAIN_S = (1.0, 60.0)  # a save that failed is tried again so soon, and at least so often
 _MOST_FILE_BYTES = 4_096  # what is written here has some 200
 
 log = structlog.get_logger(__name__)
@@ -45,7 +49,7 @@ class SavedTimer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class SavedTimers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The file: the timer at work, and the one that was over with nobody to hear it."""
+    """The file: the timer at work, and the one that was over and that nobody has heard."""
 
     running: SavedTimer | None = None
     missed: SavedTimer | None = None
@@ -67,15 +71,15 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 class Timers:
     """Keeps the timer. `serve` must run for it to ring and to be saved.
 
-    `announce(session_id, text)` is called when the timer is over; it says whether anybody could
-    hear it, and must not block. What nobody could hear is kept for `take_missed`: one timer,
-    the latest. `phrase` gives the words.
+    `announce(session_id, notice)` is called when the timer is over, and must not block. Until
+    somebody has heard of it, it is kept for `take_missed`, over a restart too: one timer, the
+    latest. `phrase` gives the words.
     """
 
     def __init__(
         self,
         state: Path,
-        announce: Callable[[str, str], bool] | None = None,
+        announce: Callable[[str, Notice], None] | None = None,
         *,
         phrase: Phrase,
         wall_clock: Callable[[], float] = time.time,
@@ -86,8 +90,11 @@ class Timers:
         self._wall_clock = wall_clock
         self._running: Running | None = None
         self._missed: SavedTimer | None = None
+        self._telling: SavedTimer | None = None
         self._changed = trio.Event()
         self._unsaved = False
+        self._save_at = -math.inf
+        self._failed_saves = 0
         # A limiter of its own: a slow disk holds up no other thread of the daemon.
         self._disk = trio.CapacityLimiter(1)
 
@@ -110,29 +117,30 @@ class Timers:
             self._change(None)
         return before
 
-    def take_missed(self) -> str | None:
-        """What to say of a timer that was over while nobody could hear it; None without one.
+    def take_missed(self) -> Notice | None:
+        """What to say of a timer that was over and that nobody has heard; None without one.
 
-        For whoever comes first: the same timer is not told twice. Forgotten after `MISSED_FOR_S`.
+        For whoever comes first: nobody else gets it until it is settled, and then only where it
+        was not heard. Forgotten after `MISSED_FOR_S`.
         """
-        missed, self._missed = self._missed, None
-        if missed is None:
+        missed = self._missed
+        if missed is None or missed is self._telling:
             return None
-        self._note_change()
         # Not negative where the clock was set back meanwhile.
         late_s = max(0.0, self._wall_clock() - missed.due)
         if late_s > MISSED_FOR_S:
+            self._forget_missed()
             return None
         log.info("telling of a missed timer", late_s=round(late_s), duration_s=missed.duration_s)
         values = {"duration_s": missed.duration_s, "late_s": _roughly(late_s)}
-        return self._phrase("timer_missed", values)
+        return self._notice(missed, self._phrase("timer_missed", values))
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Restore the timer, then ring and save for ever. Started once the file was read.
 
         A file that cannot be read or written is logged and costs only the outliving of a
-        restart; a damaged one is kept as `timer.json.damaged`. Cancelling it saves what is not
-        yet saved, within a second.
+        restart, and the writing is tried again; a damaged one is kept as `timer.json.damaged`.
+        Cancelling it saves what is not yet saved, within a second.
         """
         await self._restore()
         task_status.started()
@@ -143,10 +151,12 @@ class Timers:
                     self._change(None)
                     self._ring(running)
                 # Before waiting: what changed during a save has set an event of the past.
-                if self._unsaved:
+                if self._unsaved and trio.current_time() >= self._save_at:
                     await self._save()
                     continue
-                with trio.move_on_at(math.inf if running is None else running.due):
+                running = self._running
+                due = math.inf if running is None else running.due
+                with trio.move_on_at(min(due, self._save_at if self._unsaved else math.inf)):
                     await self._changed.wait()
         finally:
             if self._unsaved:
@@ -159,17 +169,36 @@ class Timers:
 
     def _note_change(self) -> None:
         self._unsaved = True
+        self._save_at = -math.inf
         self._changed.set()
         self._changed = trio.Event()
 
     def _ring(self, timer: Running) -> None:
-        text = self._phrase("timer_over", {"duration_s": timer.duration_s})
-        heard = self.announce is not None and self.announce(timer.session_id, text)
-        log.info("timer over", duration_s=timer.duration_s, session=timer.session_id, heard=heard)
-        if not heard:
-            self._missed = SavedTimer(
-                due=self._wall_clock(), duration_s=timer.duration_s, session_id=timer.session_id
-            )
+        log.info("timer over", duration_s=timer.duration_s, session=timer.session_id)
+        # Missed until it was heard: the daemon, or the one listener, may be gone before that.
+        self._missed = SavedTimer(
+            due=self._wall_clock(), duration_s=timer.duration_s, session_id=timer.session_id
+        )
+        if self.announce is not None:
+            text = self._phrase("timer_over", {"duration_s": timer.duration_s})
+            self.announce(timer.session_id, self._notice(self._missed, text))
+
+    def _notice(self, timer: SavedTimer, text: str) -> Notice:
+        """Say `text` of a missed timer, which is forgotten once that was heard."""
+        self._telling = timer
+
+        def settle(heard: bool) -> None:
+            log.info("told of the timer", heard=heard, duration_s=timer.duration_s)
+            if self._telling is timer:
+                self._telling = None
+            if heard and self._missed is timer:
+                self._forget_missed()
+
+        return Notice(text, settle)
+
+    def _forget_missed(self) -> None:
+        self._missed = None
+        self._note_change()
 
     async def _restore(self) -> None:
         try:
@@ -221,7 +250,17 @@ class Timers:
             self._unsaved = True
             raise
         except OSError as error:
-            log.warning("timer not saved", path=str(self._path), error=str(error))
+            self._unsaved = True
+            first_s, most_s = _SAVE_AGAIN_S
+            wait_s = min(first_s * 2.0 ** min(self._failed_saves, 10), most_s)
+            self._save_at = trio.current_time() + wait_s
+            self._failed_saves += 1
+            if self._failed_saves == 1:  # the further attempts would say nothing new
+                log.warning("timer not saved", path=str(self._path), error=str(error))
+        else:
+            if self._failed_saves:
+                log.info("timer saved again", attempts=self._failed_saves + 1)
+            self._failed_saves = 0
 
 
 def _roughly(late_s: float) -> float:
@@ -230,7 +269,10 @@ def _roughly(late_s: float) -> float:
 
 
 def _read(path: Path) -> bytes | None:
-    """The file, and no more of it than can be right; None where there is none."""
+    """The file, and no more of it than can be right; None where there is none. What a save that
+    was cut off has left beside it is removed."""
+    with suppress(OSError):
+        path.with_suffix(".new").unlink(missing_ok=True)
     try:
         with path.open("rb") as file:
             return file.read(_MOST_FILE_BYTES + 1)
@@ -260,8 +302,13 @@ def _write(path: Path, data: bytes | None) -> None:
         path.unlink(missing_ok=True)
         return
     fresh = path.with_suffix(".new")
-    with fresh.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    try:
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -86,15 +86,17 @@ class DoorSocket(WebSocketConnection):
         self._open_handshake.set()
         #: When the peer was last heard of, by `trio.current_time()`; a pong is a sign of life too.
         self.heard_at = trio.current_time()
+        #: Called with the payload of each pong, as it comes.
+        self.on_pong: Callable[[bytes], None] = lambda payload: None
 
-    async def send_ping(self) -> None:
-        """Ask for a sign of life, without waiting for it: see `heard_at`.
+    async def send_ping(self, payload: bytes = b"") -> None:
+        """Ask for a sign of life, without waiting for it: see `heard_at` and `on_pong`.
 
         Raises ConnectionClosed when the connection is closed.
         """
         if self._close_reason is not None:
             raise ConnectionClosed(self._close_reason)
-        await self._send(Ping())
+        await self._send(Ping(payload=payload))
 
     async def read(self) -> None:
         """Receive until the connection ends; the task behind `get_message`.
@@ -123,6 +125,7 @@ class DoorSocket(WebSocketConnection):
                         await self._handle_ping_event(event)
                     case Pong():
                         await self._handle_pong_event(event)
+                        self.on_pong(bytes(event.payload))
                     case CloseConnection():
                         await self._handle_close_connection_event(event)
             except ConnectionClosed:
