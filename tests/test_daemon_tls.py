@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.realtime.live import Daemon
+
+WARNING = "certificate is not valid"
 
 
 async def test_a_turn_over_tls_and_a_stop_in_due_form(tmp_path: Path) -> None:
@@ -85,6 +88,15 @@ async def serial(running: Daemon, *authorities: Path) -> str:
     return shown["serialNumber"]
 
 
+async def serial_of_renewed(running: Daemon, authority: Path) -> str:
+    """That of the certificate that `authority` has signed, once it is shown."""
+    with trio.fail_after(CEILING_S):
+        while True:
+            with suppress(trio.BrokenResourceError):
+                return await serial(running, authority)
+            await trio.sleep(0.02)
+
+
 async def logged(running: Daemon, event: str) -> None:
     with trio.fail_after(CEILING_S):
         while event not in [line["event"] for line in running.log]:  # noqa: ASYNC110  # another process
@@ -107,6 +119,29 @@ async def test_sighup_takes_a_new_certificate_and_disturbs_nobody(tmp_path: Path
             await logged(running, "reloaded the certificate")
             assert await serial(running, new.ca) != first
             assert (await client.type_in("still here?"))["status"] == "completed"
+
+
+async def test_a_certificate_that_has_expired_is_told_at_the_start_and_after_sighup(
+    tmp_path: Path,
+) -> None:
+    expired = certify(tmp_path / "expired", begins_days=-30, ends_days=-1)
+    fresh = certify(tmp_path / "fresh")
+
+    def warnings(running: Daemon) -> list[str]:
+        return [line["cause"] for line in running.log if line["event"] == WARNING]
+
+    with daemon(tmp_path, expired) as running:
+        (first,) = warnings(running)
+        assert "expired on" in first
+        running.process.send_signal(signal.SIGHUP)
+        with trio.fail_after(CEILING_S):
+            while warnings(running) != [first, first]:  # noqa: ASYNC110  # another process
+                await trio.sleep(0.02)
+        expired.cert.write_bytes(fresh.cert.read_bytes())
+        expired.key.write_bytes(fresh.key.read_bytes())
+        running.process.send_signal(signal.SIGHUP)
+        await serial_of_renewed(running, fresh.ca)
+        assert warnings(running) == [first, first]
 
 
 def test_sighup_without_tls_ends_nothing(tmp_path: Path) -> None:

@@ -252,8 +252,16 @@ def _file_value(path: Path, section: str, key: str, value: object, where: str) -
         )
     converted = _convert(section, key, value, where)
     if (section, key) in PATHS and isinstance(converted, str) and converted:
-        return str(path.absolute().parent / Path(converted).expanduser())
+        return _tidied(str(path.absolute().parent / Path(converted).expanduser()))
     return converted
+
+
+def _tidied(path: str) -> str:
+    """`path` without `..`, where that means the same: not where it steps out of a link. Links
+    stay, since a certificate is renewed by turning one elsewhere."""
+    tidy = os.path.normpath(path)
+    same = os.path.realpath(os.path.dirname(tidy)) == os.path.realpath(os.path.dirname(path))
+    return tidy if same else path
 
 
 def _unknown_top(name: str, known: Mapping[str, Mapping[str, object]]) -> str:

@@ -25,7 +25,7 @@ def test_check_accepts_a_right_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     path.write_text("[server]\nport = 1\n")
     assert main(["config", "check", "--config", str(path)]) == 0
     assert capsys.readouterr().out == (
-        f"settings are well-formed ({path}); voiced doctor tries the engines and files\n"
+        f"the settings are in order ({path}); voiced doctor tries the engines too\n"
     )
 
 
@@ -105,3 +105,63 @@ def test_show_gives_json_with_sources(
 def test_a_closed_standard_output_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["config", "check"]) == 0
+
+
+WRONG = """
+[server]
+tls_cert = "absent.pem"
+tls_key = "absent.pem"
+[auth]
+token_on_loopback = true
+[stt]
+engine = "telepathy"
+[llm]
+engine = "oracle"
+sentences = "sub/../absent.yaml"
+"""
+
+
+def test_check_and_serve_tell_the_same_mistakes_all_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script that checks before it restarts the daemon must not be told otherwise."""
+    path = tmp_path / "v.toml"
+    path.write_text(WRONG)
+    said = []
+    for command in (["config", "check"], ["serve"]):
+        assert main([*command, "--config", str(path)]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        said.append(captured.err)
+    assert said[0] == said[1]
+    lines = said[0].splitlines()
+    names = ("token_on_loopback", "server.tls_cert", "llm.sentences", "stt.engine", "llm.engine")
+    assert len(lines) == len(names)
+    for line, name in zip(lines, names, strict=True):
+        assert line.startswith("voiced: ")
+        assert name in line
+    assert f"llm.sentences: {tmp_path}/absent.yaml cannot be read: No such file" in lines[2]
+
+
+def test_serve_tells_every_malformed_setting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "v.toml"
+    path.write_text("[server]\nprot = 1\nhost = 5\n")
+    assert main(["serve", "--config", str(path)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [name in line for name, line in zip(("prot", "host"), lines, strict=True)] == [True] * 2
+
+
+def test_a_path_in_the_file_is_told_without_steps_back_unless_a_link_is_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "v.toml"
+    elsewhere = tmp_path / "far" / "away"
+    elsewhere.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(elsewhere)
+    path.write_text('[llm]\nhome = "none/../home.yaml"\nsentences = "link/../sentences.yaml"\n')
+    assert main(["config", "show", "--json", "--config", str(path)]) == 0
+    llm = json.loads(capsys.readouterr().out)["settings"]["llm"]
+    assert llm["home"] == f"{tmp_path}/home.yaml"
+    assert llm["sentences"] == f"{tmp_path}/link/../sentences.yaml"  # which is far/sentences.yaml

@@ -119,7 +119,25 @@ def test_start_up_is_refused_where_others_can_connect_without_a_token(host: str)
     with pytest.raises(SettingsError, match="VOICED_AUTH__TOKEN") as caught:
         require_token(make_settings(server={"host": host}))
     assert "\n" not in str(caught.value)
-    require_token(make_settings(server={"host": host}, token="s3cret"))
+    require_token(make_settings(server={"host": host}, token="s3cret" * 3))
+
+
+@pytest.mark.parametrize("token", ["s3cret", "x" * 15, "a/b+c=" * 4, "(secret)" * 3, 'quote"' * 3])
+def test_a_token_that_can_be_guessed_or_that_no_browser_can_send_is_refused_where_others_connect(
+    token: str,
+) -> None:
+    with pytest.raises(SettingsError, match="openssl rand -hex 24") as caught:
+        require_token(make_settings(server={"host": "0.0.0.0"}, token=token))
+    said = str(caught.value)
+    assert said.startswith("auth.token has ")
+    assert token not in said
+    assert "\n" not in said
+    require_token(make_settings(token=token, token_on_loopback=True))
+
+
+@pytest.mark.parametrize("token", ["0123456789abcdef", "!#$%&'*+-.^_`|~0", "Ab" * 100])
+def test_a_token_that_is_long_enough_and_that_browsers_can_send_will_do(token: str) -> None:
+    require_token(make_settings(server={"host": "0.0.0.0"}, token=token))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,9 +13,11 @@ import pytest
 
 from tests.certificates import Certified, certify
 from tests.patience import CEILING_S
+from voiced.cli.checks import check_certificate
 from voiced.errors import SettingsError
 from voiced.settings import Server
 from voiced.web.tls import FileCertificate, find_certificate
+from voiced.web.validity import read_validity, validity_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,3 +117,65 @@ def test_reading_again_takes_the_new_or_keeps_the_old(certified: Certified, tmp_
     certified.key.write_bytes(new.key.read_bytes())
     certificate.reload()
     assert certificate.context is not first
+
+
+# -- its time -------------------------------------------------------------------------------
+
+
+def settled(certified: Certified) -> FileCertificate:
+    certificate = find_certificate(msgspec.convert(certified.settings, Server))
+    assert certificate is not None
+    return certificate
+
+
+def test_the_validity_is_what_the_standard_library_reads(certified: Certified) -> None:
+    shown = ssl._ssl._test_decode_cert(str(certified.cert))  # type: ignore[attr-defined]
+    validity = read_validity(certified.cert)
+    assert validity is not None
+    for name, moment in (("notBefore", validity.begins), ("notAfter", validity.ends)):
+        assert ssl.cert_time_to_seconds(shown[name]) == moment.timestamp()
+    assert settled(certified).warning() == ""
+
+
+def test_a_time_beyond_2049_is_read_too(tmp_path: Path) -> None:
+    validity = read_validity(certify(tmp_path, ends_days=40_000).cert)
+    assert validity is not None
+    assert validity.ends.year > 2100
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "said"),
+    [(-30, -1, "expired on"), (2, 30, "is valid from"), (-30, 0.5, "")],
+)
+def test_one_that_clients_refuse_is_told(
+    begins: float, ends: float, said: str, tmp_path: Path
+) -> None:
+    made = certify(tmp_path, begins_days=begins, ends_days=ends)
+    warning = settled(made).warning()
+    assert said in warning
+    assert bool(warning) is bool(said)
+    if said:
+        assert "renew it" in warning
+
+
+def test_where_the_time_cannot_be_told_nothing_is_said_of_it(
+    certified: Certified, tmp_path: Path
+) -> None:
+    der = ssl.PEM_cert_to_DER_cert(certified.cert.read_text())
+    for cut in range(len(der)):
+        with suppress(ValueError, IndexError):
+            assert validity_of(der[:cut]) == validity_of(der)
+    broken = tmp_path / "broken.pem"
+    for text in ("", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
+        broken.write_text(text)
+        assert read_validity(broken) is None
+
+
+def test_doctor_warns_two_weeks_before_and_fails_afterwards(certified: Certified) -> None:
+    server = msgspec.convert(certified.settings, Server)
+    now = datetime.now(UTC)
+    found = [check_certificate(server, now + timedelta(days=d)) for d in (0, 350, 352, 366, -2)]
+    assert [f.state for f in found] == ["ok", "ok", "note", "failed", "failed"]
+    assert "in 12 days" in found[2].detail
+    for failure in found[3:]:
+        assert "renew it" in failure.remedy

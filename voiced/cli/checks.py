@@ -17,6 +17,7 @@ import socket
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +25,7 @@ import msgspec
 import psutil
 
 from voiced.thermal.sensors import read_temperature
+from voiced.web.tls import RENEW, find_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +40,7 @@ HOT_C = 80.0
 # A board without a battery clock wakes up in 1970, or at the date of its image.
 FIRST_SANE_YEAR = 2025
 ANSWER_S = 2.0
+RENEWAL_DAYS = 14
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +180,26 @@ def _is_voiced(server: Server) -> bool:
     finally:
         connection.close()
     return isinstance(answer, dict) and {"status", "version", "sessions"} <= answer.keys()
+
+
+def check_certificate(server: Server, now: datetime | None = None) -> Finding:
+    """Clients accept it today, and will for another two weeks."""
+    check, now = "certificate", now or datetime.now(UTC)
+    certificate = find_certificate(server)
+    validity = None if certificate is None else certificate.validity
+    if validity is None:
+        detail = f"{server.tls_cert}: from when until when it is valid cannot be told"
+        return Finding(check=check, state="note", detail=detail)
+    if fault := validity.fault(now):
+        return Finding(
+            check=check, state="failed", detail=f"{fault}: clients refuse it", remedy=RENEW
+        )
+    detail = f"valid until {validity.ends:%Y-%m-%d %H:%M} UTC"
+    left = validity.ends - now
+    if left < timedelta(days=RENEWAL_DAYS):
+        detail = f"{detail}, which is in {left.days} days: {RENEW}"
+        return Finding(check=check, state="note", detail=detail)
+    return Finding(check=check, state="ok", detail=detail)
 
 
 def check_temperature() -> Finding:

@@ -9,7 +9,8 @@ import msgspec
 
 from voiced.cli.options import add_config_option, add_json_option
 from voiced.errors import SettingsError
-from voiced.settings_loader import Loaded, find_mistakes, load
+from voiced.faults import find_all_faults
+from voiced.settings_loader import Loaded, load
 from voiced.settings_text import toml_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("config", help="check the settings, or show them")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     check = actions.add_parser(
-        "check", help="exit 0 where the settings are well-formed, 2 otherwise"
+        "check", help="exit 0 where voiced serve can start with the settings, 2 otherwise"
     )
     show = actions.add_parser("show", help="print every effective setting and where it comes from")
     for action in (check, show):
@@ -35,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run_check(args: argparse.Namespace) -> int:
     """Tell every mistake, a line each, and end with 2; or say that there is none."""
-    mistakes = [str(mistake) for mistake in find_mistakes(args.config)]
+    mistakes = [str(fault) for fault in find_all_faults(args.config)]
     if mistakes:
         if args.json:
             _print_json({"ok": False, "mistakes": mistakes})
@@ -47,7 +48,7 @@ def run_check(args: argparse.Namespace) -> int:
         _print_json({"ok": True, "sources": sorted(set(loaded.sources.values()))})
     else:
         places = ", ".join(sorted(set(loaded.sources.values()))) or "defaults only"
-        print(f"settings are well-formed ({places}); voiced doctor tries the engines and files")
+        print(f"the settings are in order ({places}); voiced doctor tries the engines too")
     return 0
 
 

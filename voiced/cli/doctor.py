@@ -15,10 +15,9 @@ from voiced.cli.checks import Finding
 from voiced.cli.engines import open_engine, quiet_logs
 from voiced.cli.options import add_config_option, add_json_option
 from voiced.cli.running import run_trio
-from voiced.errors import VoicedError
-from voiced.settings_loader import load, state_directory
-from voiced.web.auth import require_token
-from voiced.web.tls import find_certificate
+from voiced.errors import SettingsError, VoicedError
+from voiced.faults import find_faults
+from voiced.settings_loader import find_mistakes, load, state_directory
 
 if TYPE_CHECKING:
     import argparse
@@ -88,6 +87,7 @@ def examine(config: Path | None) -> Iterator[Finding]:
     yield _guarded("port", partial(checks.check_port, settings.server))
     if settings.server.tls_cert:
         yield _guarded("tls port", partial(checks.check_port, settings.server, "tls_port"))
+        yield _guarded("certificate", partial(checks.check_certificate, settings.server))
     quiet_logs(settings)
     yield _guarded("vad", check_vad)
     yield from check_engines(settings)
@@ -96,14 +96,16 @@ def examine(config: Path | None) -> Iterator[Finding]:
 def check_settings(config: Path | None) -> tuple[Finding, Settings | None]:
     """The settings load, and would let the daemon start."""
     try:
-        loaded = load(config)
-        require_token(loaded.settings)
-        find_certificate(loaded.settings.server)
-    except VoicedError as error:
+        # The names of engines have checks of their own, and spoil nothing else.
+        faults = find_mistakes(config) or find_faults(load(config).settings, engines=False)
+        loaded = None if faults else load(config)
+    except VoicedError as error:  # changed meanwhile
+        faults, loaded = [SettingsError(str(error))], None
+    if loaded is None:
         failed = Finding(
             check="settings",
             state="failed",
-            detail=str(error),
+            detail="; ".join(map(str, faults)),
             remedy="correct it, and run `voiced doctor` again",
         )
         return failed, None

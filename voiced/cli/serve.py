@@ -27,11 +27,11 @@ def run(args: argparse.Namespace) -> int:
     import trio
 
     from voiced.daemon import run_daemon
-    from voiced.settings_loader import load_settings
+    from voiced.faults import load_faultless
     from voiced.telemetry.logs import configure_logs
 
+    settings = load_faultless(args.config).settings
     faulthandler.enable()
-    settings = load_settings(args.config)
     configure_logs(settings.log)
     trio.run(run_daemon, settings, greet)
     return 0

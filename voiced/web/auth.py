@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import hmac
 import secrets
+import string
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from voiced.web.guesses import WrongKeys
 
 KEY_PROTOCOL = "openai-insecure-api-key."
+SHORTEST_TOKEN = 16
+# A subprotocol is a token of HTTP: RFC 6455, section 4.1, and RFC 9110, section 5.6.2.
+SUBPROTOCOL_CHARACTERS = frozenset(string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~")
+ANOTHER_TOKEN = "choose another, for example with `openssl rand -hex 24`"
 # A proxy on this machine hides who is asking, so what it forwards is not local. One that adds none
 # of these, such as a plain TCP tunnel, cannot be told apart: that is for auth.token_on_loopback.
 FORWARDING_HEADERS = (
@@ -41,9 +46,11 @@ class Verdict(enum.Enum):
 
 
 def require_token(settings: Settings, addresses: Iterable[str] | None = None) -> None:
-    """Refuse to start where a token is needed and none is set.
+    """Refuse to start where a token is needed and none is set, or one that will not do.
 
-    It is needed where other machines could connect, and for `auth.token_on_loopback`.
+    It is needed where other machines could connect, and for `auth.token_on_loopback`. In the first
+    case it has to be hard to guess, and one that a browser can send, whose WebSocket has no place
+    for it but a subprotocol.
     `addresses` are those of sockets opened by somebody else (systemd); by default `server.host`
     counts. A name other than `localhost` counts as reachable. Raises SettingsError.
     """
@@ -51,7 +58,7 @@ def require_token(settings: Settings, addresses: Iterable[str] | None = None) ->
     if token and not (token.isascii() and token.isprintable() and " " not in token):
         raise SettingsError(
             "auth.token has a space or a character outside printable ASCII, which no client can"
-            " send; choose another, for example with `openssl rand -hex 24`"
+            f" send; {ANOTHER_TOKEN}"
         )
     remedy = "set VOICED_AUTH__TOKEN or the credential voiced-token"
     if settings.auth.token_on_loopback and not token:
@@ -62,6 +69,16 @@ def require_token(settings: Settings, addresses: Iterable[str] | None = None) ->
         raise SettingsError(
             f"server.host is {exposed[0]}, which other machines can reach, but no token is set;"
             f' {remedy}, or server.host = "127.0.0.1"'
+        )
+    if exposed and len(token) < SHORTEST_TOKEN:
+        raise SettingsError(
+            f"auth.token has {len(token)} characters, and server.host is {exposed[0]}, where others"
+            f" can try to guess it: {SHORTEST_TOKEN} are the least; {ANOTHER_TOKEN}"
+        )
+    if exposed and not set(token) <= SUBPROTOCOL_CHARACTERS:
+        raise SettingsError(
+            "auth.token has a character, such as / or =, that a browser cannot send with a"
+            f" WebSocket; {ANOTHER_TOKEN}"
         )
 
 

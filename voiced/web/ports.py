@@ -52,6 +52,7 @@ async def open_ports(settings: Settings) -> AsyncIterator[Ports]:
                     setting="server.tls_port",
                 )
             )
+        warn_of(ports.certificate)
         yield ports
     finally:
         for listener in (*ports.plain, *ports.secure):
@@ -76,3 +77,10 @@ async def serve_reload(
                 log.error("keeping the old certificate", cause=str(error))
             else:
                 log.info("reloaded the certificate")
+                warn_of(ports.certificate)
+
+
+def warn_of(certificate: FileCertificate | None) -> None:
+    """Log, once, that clients will refuse the certificate, where they will."""
+    if certificate is not None and (warning := certificate.warning()):
+        log.warning("certificate is not valid", cause=warning)

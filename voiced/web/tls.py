@@ -6,6 +6,7 @@ Everything behind the handshake is the same as on the plain port.
 from __future__ import annotations
 
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +15,7 @@ import trio
 from voiced.errors import SettingsError
 from voiced.web.refusal import Refusal, refusal_response
 from voiced.web.streams import MessageStream, linger
+from voiced.web.validity import read_validity
 
 if TYPE_CHECKING:
     from voiced.settings import Server
@@ -24,6 +26,7 @@ MINIMUM_VERSION = ssl.TLSVersion.TLSv1_2
 # WebSockets over HTTP/2 (RFC 8441) are not offered, and HTTP/1.1 is what the door speaks.
 PROTOCOLS = ["http/1.1"]
 DISCARD_BYTES = 65_536
+RENEW = "renew it, then send SIGHUP to a daemon that runs"
 
 
 class HasContext(Protocol):
@@ -42,6 +45,7 @@ class FileCertificate:
         """Read the files; raises SettingsError, in one line that names file and remedy."""
         self._cert, self._key = cert, key
         self._context = read_context(cert, key)
+        self.validity = read_validity(cert)
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -54,6 +58,12 @@ class FileCertificate:
         Raises SettingsError, and then keeps what it had.
         """
         self._context = read_context(self._cert, self._key)
+        self.validity = read_validity(self._cert)
+
+    def warning(self, now: datetime | None = None) -> str:
+        """Why clients refuse the certificate now, and what to do; empty where they do not."""
+        fault = self.validity and self.validity.fault(now or datetime.now(UTC))
+        return f"{fault}: clients refuse it; {RENEW}" if fault else ""
 
 
 def find_certificate(server: Server) -> FileCertificate | None:
