@@ -30,6 +30,7 @@ from voiced.engines.spec import HostPolicy
 from voiced.engines.tts.voices import Voices
 from voiced.realtime.connection import serve_connection
 from voiced.realtime.hub import SessionHub
+from voiced.realtime.item_audio import AudioBudget
 from voiced.realtime.reply import Speaker
 from voiced.realtime.secrets import ClientSecrets
 from voiced.realtime.session import SessionParts
@@ -194,6 +195,7 @@ async def open_sessions(
         stt=engines.stt,
         speaker=speaker,
         history=History(settings.session.history_items),
+        item_audio=AudioBudget(int(settings.limits.item_audio_mb * 2**20)),
         take_missed=timers.take_missed,
     )
     hub = SessionHub(parts, hearts)

@@ -186,6 +186,13 @@ class Limits(Section, frozen=True):
         Meta(le=300.0),
         limit("seconds of audio", "the oldest uncommitted audio is dropped and counted"),
     ] = 300.0
+    item_audio_mb: Annotated[
+        NonNegative,
+        limit(
+            "MiB of audio of all sessions' items",
+            "the audio of the oldest items of the session with the most is let go of",
+        ),
+    ] = 256.0
     outbox_bytes: Annotated[
         Positive, limit("bytes a session", "a client that reads this far behind is disconnected")
     ] = 4_194_304

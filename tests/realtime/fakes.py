@@ -33,6 +33,7 @@ from voiced.engines.ports import (
 )
 from voiced.engines.tts.voices import Voices
 from voiced.realtime.hub import SessionHub
+from voiced.realtime.item_audio import AudioBudget
 from voiced.realtime.reply import Speaker
 from voiced.realtime.session import Session, SessionParts
 from voiced.realtime.wire import Append, Commit, decode
@@ -421,6 +422,7 @@ async def talking(
             lead_ms=settings.session.audio_lead_ms,
         ),
         history=history,
+        item_audio=AudioBudget(2**28),
         take_missed=take_missed,
     )
     hub = SessionHub(parts)

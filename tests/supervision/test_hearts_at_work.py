@@ -12,6 +12,7 @@ from tests.realtime.fakes import FakeLlm, FakeStt, FakeToolbox, FakeTts, FakeVad
 from tests.web.harness import Status, echo, make_app, make_settings
 from voiced.engines.tts.voices import Voices
 from voiced.realtime.hub import SessionHub
+from voiced.realtime.item_audio import AudioBudget
 from voiced.realtime.reply import Speaker
 from voiced.realtime.session import SessionParts
 from voiced.store.history import History
@@ -53,6 +54,7 @@ async def idle_hub(hearts: Hearts) -> AsyncIterator[None]:
             lead_ms=400,
         ),
         history=History(settings.session.history_items),
+        item_audio=AudioBudget(0),
     )
     hub = SessionHub(parts, hearts)
     async with trio.open_nursery() as nursery:

@@ -41,7 +41,7 @@ from voiced.conversation.effects import (
 from voiced.conversation.given import given_audio
 from voiced.engines.ports import Stt
 from voiced.realtime.detections import own_detections
-from voiced.realtime.item_audio import ItemAudio
+from voiced.realtime.item_audio import AudioBudget, ItemAudio
 from voiced.realtime.notices import Notices
 from voiced.realtime.outbox import Outbox, OutboxFull
 from voiced.realtime.pipeline import AudioPipeline
@@ -60,8 +60,6 @@ if TYPE_CHECKING:
     from voiced.realtime.wire import Append
 
 log = structlog.get_logger(__name__)
-
-MIB = 1 << 20
 
 NOT_WHOLE = "Audio must be whole 16-bit samples: an even number of bytes."
 
@@ -83,6 +81,7 @@ class SessionParts(msgspec.Struct, frozen=True):
     stt: Stt
     speaker: Speaker
     history: History
+    item_audio: AudioBudget
     take_missed: Callable[[], Notice | None] = lambda: None
 
 
@@ -120,7 +119,8 @@ class Session:
         self._ended = False
         self._taking: inp.Input | None = None
         self._turn_ended_at = 0.0
-        self.item_audio = ItemAudio(int(parts.settings.session.item_audio_mb * MIB))
+        kept_bytes = int(parts.settings.session.item_audio_mb * 2**20)
+        self.item_audio = ItemAudio(kept_bytes, parts.item_audio)
         self.pipeline = AudioPipeline(
             vad=parts.vad,
             stt=parts.stt,
