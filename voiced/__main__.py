@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from voiced import __version__
 from voiced.errors import VoicedError, leaves
+from voiced.streams import open_missing_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,12 +31,12 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0 on success, 2 on bad usage or settings, 1 else."""
+    open_missing_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         args = _parser(arguments).parse_args(arguments)
         code = cast("Callable[[argparse.Namespace], int]", args.run)(args)
-        if sys.stdout is not None:  # None: started with a closed standard output
-            sys.stdout.flush()
+        sys.stdout.flush()
     except VoicedError as error:
         return _tell(error)
     except BaseExceptionGroup as group:

@@ -112,9 +112,18 @@ class EngineCrashed(EngineError):
 
 
 class EngineUnavailable(EngineError):
-    """The engine is restarting, or its circuit is open after repeated failures."""
+    """The engine is restarting, or its circuit is open after repeated failures.
+
+    `retry_after_s`: when it is started again, in seconds from now, where that is known.
+    """
 
     code = "engine_unavailable"
+
+    def __init__(
+        self, message: str, *, public: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, public=public)
+        self.retry_after_s = retry_after_s
 
 
 class EngineBusy(EngineError):

@@ -101,18 +101,20 @@ async def test_no_daemon_says_how_to_start_one() -> None:
     assert b"./scripts/run" in done.stderr
 
 
-async def test_failed_response_is_reported_and_is_a_failure() -> None:
-    async def script(peer: Peer) -> None:
-        await peer.greet()
-        await peer.accept_update()
-        await peer.expect("conversation.item.create")
-        await peer.expect("response.create")
-        await peer.begin_response()
-        error = {"type": "server_error", "code": "engine_crashed", "message": "It stopped."}
-        await peer.end_response(status="failed", status_details={"type": "failed", "error": error})
-        await peer.linger()
+async def failed_turn(peer: Peer) -> None:
+    """An answer of which nothing came but why."""
+    await peer.greet()
+    await peer.accept_update()
+    await peer.expect("conversation.item.create")
+    await peer.expect("response.create")
+    await peer.begin_response()
+    error = {"type": "server_error", "code": "engine_crashed", "message": "It stopped."}
+    await peer.end_response(status="failed", status_details={"type": "failed", "error": error})
+    await peer.linger()
 
-    async with serve_script(script) as url:
+
+async def test_failed_response_is_reported_and_is_a_failure() -> None:
+    async with serve_script(failed_turn) as url:
         done = await run_voiced("ask", "--text", "hello", "--url", url, "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["response_status"] == "failed"
@@ -156,3 +158,10 @@ async def test_unreadable_recording_is_one_line(tmp_path: Path) -> None:
         assert done.returncode == 1
         assert str(name).encode() in done.stderr
         assert done.stderr.count(b"\n") == 1
+
+
+async def test_of_an_answer_that_failed_nothing_is_said_but_why() -> None:
+    async with serve_script(failed_turn) as url:
+        done = await run_voiced("ask", "--text", "hello", "--url", url)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr == b"voiced: the response ended as failed: It stopped.\n"

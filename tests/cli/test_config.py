@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -100,11 +99,6 @@ def test_show_gives_json_with_sources(
     shown = json.loads(capsys.readouterr().out)
     assert shown["settings"]["log"]["level"] == "debug"
     assert shown["sources"]["log.level"] == "VOICED_LOG__LEVEL"
-
-
-def test_a_closed_standard_output_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdout", None)
-    assert main(["config", "check"]) == 0
 
 
 WRONG = """

@@ -425,6 +425,26 @@ async def test_the_circuit_opens_refuses_and_closes_after_a_good_trial(tmp_path:
         assert await ask(host, "echo") == {"echo": {}}
 
 
+async def test_a_paused_engine_says_for_how_long_still(tmp_path: Path) -> None:
+    present = tmp_path / "present"
+    present.touch()
+    open_s = 100 * CEILING_S
+    policy = msgspec.structs.replace(QUICK, failures=1, open_s=open_s)
+    spec = spec_for("LoadsWhileFileExists", {"path": str(present)})
+    async with running_host(spec, policy) as host:
+        with pytest.raises(EngineCrashed):
+            await ask(host, "leave")
+        while host.state != "open":
+            await host.wait_change()
+        waits = []
+        for _ in range(2):
+            with pytest.raises(EngineUnavailable, match="paused") as caught:
+                await ask(host, "echo")
+            waits.append(caught.value.retry_after_s or 0.0)
+        first, second = waits
+        assert open_s - CEILING_S < second < first < open_s
+
+
 async def test_the_host_shows_life_while_it_has_no_child(tmp_path: Path) -> None:
     present = tmp_path / "present"
     present.touch()

@@ -602,6 +602,28 @@ async def test_leaving_ends_everything_in_the_middle_of_it(autojump_clock: MockC
     assert talk.history.items(session.id) == ()
 
 
+async def test_the_log_has_the_end_of_every_response_once(autojump_clock: MockClock) -> None:
+    """Also where its client leaves in the middle, and one that failed does not look finished."""
+    tts = FakeTts(clause_ms=1_000)
+    with capture_logs() as logs:
+        async with talking(llm=FakeLlm(*[says("Noon.")] * 4), tts=tts) as talk:
+            talk.type_in("what time is it")
+            await talk.until("response.done")
+            talk.type_in("what time is it")
+            await talk.until("response.output_audio.delta")
+            talk.send("response.cancel")
+            await talk.until("response.done")
+            tts.error = EngineCrashed("it crashed")
+            talk.type_in("what time is it")
+            await talk.until("response.done")
+            tts.error = None
+            talk.type_in("what time is it")
+            await talk.until("response.output_audio.delta")
+    ends = [entry for entry in logs if entry["event"] == "finished response"]
+    assert [end["status"] for end in ends] == ["completed", "cancelled", "failed", "abandoned"]
+    assert len({end["response"] for end in ends}) == 4
+
+
 async def test_each_response_is_timed_from_when_it_was_waited_for(
     autojump_clock: MockClock,
 ) -> None:

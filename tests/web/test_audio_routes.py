@@ -236,6 +236,8 @@ async def test_text_without_words_is_refused_and_unknown_fields_are_not(
     [
         (EngineBusy("full"), 429, b"retry-after: 1"),
         (EngineUnavailable("down"), 503, b"retry-after: 2"),
+        (EngineUnavailable("down", retry_after_s=41.2), 503, b"retry-after: 42"),
+        (EngineUnavailable("loading", retry_after_s=0.0), 503, b"retry-after: 2"),
     ],
 )
 async def test_engine_that_cannot_now_is_an_error_and_no_broken_file(

@@ -123,12 +123,16 @@ def print_report(report: dict[str, Any]) -> None:
     """The turn for people."""
     if report["transcript"] is not None:
         print(f"you:    {report['transcript'] or '(nothing was understood)'}")
-    print(f"voiced: {report['reply']}")
+    failed = report["response_status"] != "completed"
+    if report["reply"] or not failed:
+        print(f"voiced: {report['reply']}")
     since = "the end of speech" if report["transcript"] is not None else "sending"
     for what in ("text", "audio"):
         ms = report[f"end_of_speech_to_first_{what}_ms"]
         if ms is not None:
             print(f"        first {what} {ms:.0f} ms after {since}")
+    if failed and not report["audio_seconds"]:
+        return  # the error that follows says more than "0.0 s of speech"
     saved = f", saved as {report['out']}" if report["out"] else ""
     print(f"        {report['audio_seconds']:.1f} s of speech{saved}")
 

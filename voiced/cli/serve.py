@@ -46,7 +46,7 @@ def greet(urls: list[str]) -> None:
     from voiced.telemetry.logs import is_journal
 
     output = sys.stdout
-    if output is None or is_journal(output):  # None: started with a closed standard output
+    if is_journal(output):
         return
     lines = f"voiced listens at {', '.join(urls)}\n"
     if output.isatty():

@@ -54,6 +54,7 @@ class Keeper:
         self._vigil = Vigil(policy)
         self._changed = trio.lowlevel.ParkingLot()
         self._next_look = 0.0
+        self._next_start = 0.0
         self._look_now = trio.Event()
         self.dispatcher = Dispatcher(
             self._label,
@@ -100,6 +101,7 @@ class Keeper:
             if self._vigil.served_for(trio.current_time()) > self._policy.open_s:
                 self._breaker.succeeded()  # it worked for a while: not the same failure again
             pause_s = self._breaker.failed()
+            self._next_start = trio.current_time() + pause_s
             self._set_state("open" if self._breaker.is_open else "restarting")
             self._log.warning(
                 "engine ended",
@@ -242,7 +244,10 @@ class Keeper:
             "stopped": "is not running",
             "open": "failed several times and is paused",
         }
-        return EngineUnavailable(f"{self._label} {texts.get(self.state, 'is restarting')}")
+        return EngineUnavailable(
+            f"{self._label} {texts.get(self.state, 'is restarting')}",
+            retry_after_s=max(0.0, self._next_start - trio.current_time()),
+        )
 
 
 def _describe(status: int | None) -> str:

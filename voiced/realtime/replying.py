@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 import trio
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from voiced.tools.toolbox import ToolContext
 
 log = structlog.get_logger(__name__)
+
+Status = Literal["completed", "failed", "cancelled", "abandoned"]
 
 REPLIES_WAITING = 16
 """Replies handed over and not yet begun: the one task that starts them is never far behind."""
@@ -98,24 +100,38 @@ class Replies:
         if order.stt_ms is not None:
             reply.timing_ms["stt"] = round(order.stt_ms, 2)
         self._replies[response_id] = reply
-        with scope:
-            try:
-                await reply.run()
-            except* EngineError as group:
-                error = leaves(group)[0]
-                log.warning("response failed", response=response_id, code=error.code)
-                apply(failure(response_id, error.code, error.public))
-            except* Exception:
-                log.exception("response failed by a fault of ours", response=response_id)
-                apply(failure(response_id, "internal_error", "The server made a mistake."))
-        self._scopes.pop(response_id, None)
-        del self._replies[response_id]
-        log.info(
-            "finished response",
-            response=response_id,
-            cancelled=scope.cancelled_caught,
-            **{f"{stage}_ms": value for stage, value in reply.timing_ms.items()},
-        )
+        status: Status = "abandoned"  # the session has ended, as where the client has left
+        try:
+            with scope:
+                status = await self._run(reply, response_id, apply)
+            if scope.cancelled_caught:
+                status = "cancelled"
+        finally:
+            self._scopes.pop(response_id, None)
+            del self._replies[response_id]
+            log.info(
+                "finished response",
+                response=response_id,
+                status=status,
+                **{f"{stage}_ms": value for stage, value in reply.timing_ms.items()},
+            )
+
+    async def _run(
+        self, reply: Reply, response_id: str, apply: Callable[[inp.Input], None]
+    ) -> Literal["completed", "failed"]:
+        """Run it; what fails is logged and told to the conversation."""
+        try:
+            await reply.run()
+        except* EngineError as group:
+            error = leaves(group)[0]
+            log.warning("response failed", response=response_id, code=error.code)
+            apply(failure(response_id, error.code, error.public))
+        except* Exception:
+            log.exception("response failed by a fault of ours", response=response_id)
+            apply(failure(response_id, "internal_error", "The server made a mistake."))
+        else:
+            return "completed"
+        return "failed"
 
 
 def failure(response_id: str, code: str, message: str) -> inp.ReplyFailed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -10,6 +11,7 @@ from quart import Response, request
 
 from voiced.conversation.config import rejected_by
 from voiced.conversation.paths import with_indexes
+from voiced.errors import EngineUnavailable
 from voiced.web.refusal import Refusal, Refused, refusal_body
 
 if TYPE_CHECKING:
@@ -62,13 +64,21 @@ def answer_refusal(refusal: Refusal) -> Response:
     return response
 
 
+def _retry_after(error: VoicedError) -> str:
+    """A paused engine says itself when it is started again; then it has to load."""
+    usual = RETRY_AFTER_S[error.status]
+    if isinstance(error, EngineUnavailable) and error.retry_after_s is not None:
+        return str(max(ceil(error.retry_after_s), int(usual)))
+    return usual
+
+
 def answer_error(error: VoicedError) -> Response:
     """The answer for an error of ours. Clients of the API try again by themselves on some."""
     if error.status >= 500:
         log.error("http route failed", error=str(error), code=error.code)
     headers: tuple[tuple[str, str], ...] = ()
     if error.status in RETRY_AFTER_S:
-        headers = (("Retry-After", RETRY_AFTER_S[error.status]),)
+        headers = (("Retry-After", _retry_after(error)),)
     elif error.status >= 500:
         # What the clients of OpenAI look for: it would go the same way again.
         headers = (("X-Should-Retry", "false"),)
