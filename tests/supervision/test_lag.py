@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
 from tests.patience import CEILING_S
-from voiced.supervision.lag import Lag, LagMeter
+from voiced.supervision.lag import BAD_MS, LASTING, Alarm, Lag, LagMeter
 
 if TYPE_CHECKING:
     import pytest
@@ -44,7 +44,8 @@ async def _hog() -> None:
 
 
 async def test_whoever_blocks_the_loop_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voiced.supervision.lag.WARN_EVERY_S", 0.0)  # the machine may stall too
+    monkeypatch.setattr("voiced.supervision.lag.WARN_EVERY_S", (0.0, 0.0))  # it may stall too
+    monkeypatch.setattr("voiced.supervision.lag.BAD_MS", 100.0)
     meter = LagMeter(warn_ms=100.0, period_s=0.01)
     named: list[dict[str, Any]] = []
     with capture_logs() as logs, trio.fail_after(CEILING_S):
@@ -60,7 +61,10 @@ async def test_whoever_blocks_the_loop_is_named(monkeypatch: pytest.MonkeyPatch)
     assert named[0]["log_level"] == "warning"
 
 
-async def test_nobody_is_named_for_the_time_before_it_was_measured(mock_clock: MockClock) -> None:
+async def test_nobody_is_named_for_the_time_before_it_was_measured(
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voiced.supervision.lag.BAD_MS", 0.0)
     meter = LagMeter(warn_ms=0.0, period_s=1.0)
     with capture_logs() as logs:
         async with trio.open_nursery() as nursery:
@@ -82,7 +86,32 @@ async def test_a_loop_that_is_late_all_the_time_says_so_now_and_then(mock_clock:
                 mock_clock.jump(2.0)
             await wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
-    assert [entry["lag_ms"] for entry in _late(logs)] == [1000.0] * 3
+    # At 2 s, after 10 s, and after 20 s more would be the third.
+    assert [entry["lag_ms"] for entry in _late(logs)] == [1000.0] * 2
+    assert [entry["times"] for entry in _late(logs)] == [1, 5]
+
+
+def test_a_moment_of_a_busy_machine_is_no_warning_until_it_goes_on() -> None:
+    alarm = Alarm(100.0)
+    assert not any(alarm.judge(float(second), 150.0) for second in range(600))
+    assert not any(alarm.judge(600.0 + n / 10, 99.0) for n in range(600))
+    warned = [alarm.judge(700.0 + n / 10, 150.0) for n in range(LASTING + 5)]
+    assert [n for n, warns in enumerate(warned) if warns] == [LASTING - 1]
+
+
+def test_one_wake_that_can_be_heard_is_a_warning() -> None:
+    assert Alarm(100.0).judge(0.0, BAD_MS)
+    assert not Alarm(100.0).judge(0.0, BAD_MS - 1)
+
+
+def test_what_lasts_for_hours_is_told_ever_more_seldom_and_what_is_new_at_once() -> None:
+    alarm = Alarm(100.0)
+    warned = [now for now in range(7_200) if alarm.judge(float(now), 1_000.0)]
+    assert warned[:4] == [0, 10, 30, 70]
+    assert len(warned) < 20
+    assert [now for now in range(50_000, 50_020) if alarm.judge(float(now), 1_000.0)] == [
+        *(50_000, 50_010)
+    ]
 
 
 def _late(logs: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - structlog's own type

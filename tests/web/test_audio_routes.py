@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 from msgspec import structs
+from structlog.testing import capture_logs
 
 from tests.patience import CEILING_S
 from tests.realtime.fakes import FakeStt, FakeTts
@@ -421,3 +422,26 @@ async def test_keep_alive_connection_serves_on_after_a_transcription(
             data += await stream.receive_some()
         await stream.send_all(say(input="One.", response_format="pcm"))
         assert b"audio/pcm" in await read_all(stream)
+
+
+async def test_the_log_says_who_was_served_and_why_others_were_not(
+    build: Callable[..., VoicedApp],
+) -> None:
+    with capture_logs() as logs:
+        async with running(app=build(tts=FakeTts(clause_ms=100))) as (_, port):
+            assert status_of(await ask(port, say(input="A.", response_format="pcm"))) == 200
+            assert status_of(await ask(port, say(input=5))) == 400
+            assert status_of(await ask(port, say(input="...", response_format="pcm"))) == 400
+            assert status_of(await ask(port, post("/v1/nothing?key=s3cret", b"", "x/y"))) == 404
+            assert status_of(await ask(port, post("/nothing", b"", "x/y"))) == 404
+    (spoke,) = (entry for entry in logs if entry["event"] == "spoke")
+    assert spoke["remote"] == "127.0.0.1"
+    refused = [entry for entry in logs if entry["event"] == "refuse request"]
+    assert [(entry["path"], entry["status"], entry["code"]) for entry in refused] == [
+        ("/v1/audio/speech", 400, "invalid_value"),
+        ("/v1/audio/speech", 400, "nothing_to_say"),
+        ("/v1/nothing", 404, "not_found"),
+    ]
+    assert refused[0]["param"] == "input"
+    assert {entry["remote"] for entry in refused} == {"127.0.0.1"}
+    assert "s3cret" not in repr(logs)

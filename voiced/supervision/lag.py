@@ -19,8 +19,12 @@ import trio
 PERIOD_S = 0.05
 # A minute at that rate: 1,200 floats.
 WINDOW = 1200
-# Warnings are bounded too: a loop that is late all the time says so every ten seconds.
-WARN_EVERY_S = 10.0
+# A wake that is later than what the clients have in hand (session.audio_lead_ms) can be heard as a
+# gap. Less is a moment of a busy machine, and tells of a fault of ours only where it goes on.
+BAD_MS = 400.0
+LASTING, LASTING_S = 20, 10.0
+# Warnings are bounded too: a loop that is late all the time says so after twice as long each time.
+WARN_EVERY_S = (10.0, 600.0)
 
 
 class Lag(msgspec.Struct, frozen=True):
@@ -32,17 +36,51 @@ class Lag(msgspec.Struct, frozen=True):
     samples: int
 
 
+class Alarm:
+    """Decides which late wakes are worth a warning: one that is bad, and small ones that go on.
+
+    Bad is `BAD_MS`, and to go on is `LASTING` wakes of `warn_ms` or more within `LASTING_S`.
+    Sans-I/O.
+    """
+
+    __slots__ = ("_late", "_quiet_until", "_wait_s", "_warn_ms", "missed")
+
+    def __init__(self, warn_ms: float) -> None:
+        self._warn_ms = warn_ms
+        self._late: deque[float] = deque(maxlen=LASTING)
+        self._quiet_until = -inf
+        self._wait_s = WARN_EVERY_S[0]
+        #: Late wakes since the last warning, this one included.
+        self.missed = 0
+
+    def judge(self, now: float, lag_ms: float) -> bool:
+        """Whether to warn of this wake."""
+        if lag_ms < self._warn_ms:
+            return False
+        self.missed += 1
+        self._late.append(now)
+        goes_on = len(self._late) == LASTING and now - self._late[0] <= LASTING_S
+        if not (goes_on or lag_ms >= BAD_MS) or now < self._quiet_until:
+            return False
+        first_s, most_s = WARN_EVERY_S
+        # Still so soon after the last warning could be repeated: it is the same trouble.
+        same = now < self._quiet_until + self._wait_s
+        self._wait_s = min(2 * self._wait_s, most_s) if same else first_s
+        self._quiet_until = now + self._wait_s
+        return True
+
+
 class LagMeter:
     """Measures the lag of the loop it runs in. `serve` is the task, `read` the result so far."""
 
-    __slots__ = ("_samples", "_slowest", "_warn_ms", "period_s")
+    __slots__ = ("_alarm", "_samples", "_slowest", "period_s")
 
     def __init__(
         self, *, warn_ms: float = 100.0, period_s: float = PERIOD_S, window: int = WINDOW
     ) -> None:
         self._samples: deque[float] = deque(maxlen=window)
         self._slowest = _SlowestStep()
-        self._warn_ms = warn_ms
+        self._alarm = Alarm(warn_ms)
         self.period_s = period_s
 
     def read(self) -> Lag:
@@ -69,11 +107,10 @@ class LagMeter:
     ) -> None:
         """Measure until cancelled.
 
-        Logs `wake late`, with the task that held the loop longest, when the lag is `warn_ms` or
-        more, at most every ten seconds.
+        Logs `wake late`, with the task that held the loop longest and how many wakes were late
+        since the last such line, where `Alarm` says so.
         """
         log = structlog.get_logger("voiced.supervision")
-        quiet_until = -1.0
         trio.lowlevel.add_instrument(self._slowest)
         try:
             task_status.started()
@@ -84,11 +121,15 @@ class LagMeter:
                 lag_ms = max(0.0, (now - due) * 1000)
                 self._samples.append(lag_ms)
                 task, held_ms = self._slowest.take()
-                if lag_ms >= self._warn_ms and now >= quiet_until:
-                    quiet_until = now + WARN_EVERY_S
+                if self._alarm.judge(now, lag_ms):
                     log.warning(
-                        "wake late", lag_ms=round(lag_ms, 1), task=task, held_ms=round(held_ms, 1)
+                        "wake late",
+                        lag_ms=round(lag_ms, 1),
+                        task=task,
+                        held_ms=round(held_ms, 1),
+                        times=self._alarm.missed,
                     )
+                    self._alarm.missed = 0
         finally:
             trio.lowlevel.remove_instrument(self._slowest)
 

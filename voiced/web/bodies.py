@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import structlog
-from quart import Response, request
+from quart import Request, Response, request
 
 from voiced.conversation.config import rejected_by
 from voiced.conversation.paths import with_indexes
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 T = TypeVar("T")
+
+API = "/v1/"
 
 RETRY_AFTER_S = {429: "1", 503: "2"}
 """When it is worth to try again: a queue moves on soon, an engine takes a moment to start."""
@@ -56,12 +58,35 @@ def answer_json(
     return response
 
 
+class RefusalResponse(Response):
+    """The answer for `refusal`, in the error shape of the API."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal_body(refusal), refusal.status, content_type="application/json")
+        self.headers["Cache-Control"] = "no-store"
+        self.headers.extend(refusal.headers)
+        self.refusal = refusal
+
+
 def answer_refusal(refusal: Refusal) -> Response:
     """The answer for `refusal`, in the error shape of the API."""
-    response = Response(refusal_body(refusal), refusal.status, content_type="application/json")
-    response.headers["Cache-Control"] = "no-store"
-    response.headers.extend(refusal.headers)
-    return response
+    return RefusalResponse(refusal)
+
+
+def note_refusal(request: Request, response: Response) -> None:
+    """Log a request of the API that was refused, for whoever wonders why a client fails."""
+    if not isinstance(response, RefusalResponse):
+        return
+    if 400 <= response.status_code < 500 and request.path.startswith(API):
+        log.info(
+            "refuse request",
+            method=request.method,
+            path=request.path,
+            remote=request.remote_addr,
+            status=response.status_code,
+            code=response.refusal.code,
+            param=response.refusal.param,
+        )
 
 
 def _retry_after(error: VoicedError) -> str:

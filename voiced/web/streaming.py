@@ -18,7 +18,7 @@ from quart_trio.wrappers.request import TrioBody
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from voiced.errors import VoicedError, leaves
-from voiced.web.bodies import answer_error, answer_refusal
+from voiced.web.bodies import answer_error, answer_refusal, note_refusal
 from voiced.web.refusal import Refused
 
 if TYPE_CHECKING:
@@ -147,15 +147,20 @@ class StreamingConnection(TrioASGIHTTPConnection):
         response = await self.app.handle_request(request)
         assert isinstance(request.body, RequestBody)
         if isinstance(response, StreamedResponse):
-            await self._stream(response, request.body, send)
+            await self._stream(response, request, request.body, send)
         else:
+            note_refusal(request, response)  # type: ignore[arg-type]
             request.body.abandon()
             with trio.move_on_after(self.app.config["RESPONSE_TIMEOUT"]):
                 await self._send_response(send, response)  # type: ignore[arg-type]
         nursery.cancel_scope.cancel(reason="answered")
 
     async def _stream(
-        self, response: StreamedResponse, body: RequestBody, send: SendMessage
+        self,
+        response: StreamedResponse,
+        request: StreamingRequest,
+        body: RequestBody,
+        send: SendMessage,
     ) -> None:
         started = False
 
@@ -184,6 +189,7 @@ class StreamingConnection(TrioASGIHTTPConnection):
                     if isinstance(failure, Refused)
                     else answer_error(failure)
                 )
+                note_refusal(request, answer)
                 await self._send_response(send, answer)  # type: ignore[arg-type]
                 return
             log.warning("streamed answer broke off", error=str(failure))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import structlog
 from msgspec import Meta, Struct
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 
 from voiced.engines.tts.voices import Voices
 from voiced.media.formats import MEDIA_TYPES, Format
@@ -99,10 +99,13 @@ def speech_routes(services: Services) -> Blueprint:
         for one of the engine's; the model that is named does not matter.
         """
         asked = await read_json(SpeechRequest)
+        remote = request.remote_addr
 
         async def produce(put: Put) -> None:
             with slots.take():
-                await answer(asked, services, voices, put)
+                seconds = await answer(asked, services, voices, put)
+                characters = len(asked.input)
+                log.info("spoke", remote=remote, seconds=round(seconds, 1), characters=characters)
 
         if asked.stream_format == "sse":
             return StreamedResponse(produce, CONTENT_TYPE, failure=encode_failure)
@@ -111,8 +114,11 @@ def speech_routes(services: Services) -> Blueprint:
     return routes
 
 
-async def answer(asked: SpeechRequest, services: Services, voices: Voices, put: Put) -> None:
-    """Put the file, or the events with it. Raises `SpeechError`, `EngineError`, `MediaError`."""
+async def answer(asked: SpeechRequest, services: Services, voices: Voices, put: Put) -> float:
+    """Put the file, or the events with it; returns how long the speech is, in seconds.
+
+    Raises `SpeechError`, `EngineError`, `MediaError`.
+    """
     name = asked.voice if isinstance(asked.voice, str) else asked.voice.id
     speech = Speech(
         pieces=split_clauses(asked.input),
@@ -129,7 +135,7 @@ async def answer(asked: SpeechRequest, services: Services, voices: Voices, put: 
     seconds = await speak_to_file(speech, services.tts, asked.response_format, sink)
     if as_events:
         await put(encode_event(AudioDone(count_usage(asked.input))))
-    log.info("spoke", seconds=round(seconds, 1), characters=len(asked.input))
+    return seconds
 
 
 def count_usage(text: str) -> SpeechUsage:

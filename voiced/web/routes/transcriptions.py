@@ -74,14 +74,14 @@ def transcription_routes(services: Services) -> Blueprint:
         It is recognised by what is in it: names and declared types do not matter. The model that
         is named does not either. With `stream=true` text comes as it is understood.
         """
-        headers, body = request.headers, request.body
+        headers, body, remote = request.headers, request.body, request.remote_addr
 
         async def produce(put: Put) -> None:
             with slots.take():
                 async with receive_form(
                     headers, body, spool, max_bytes=round(limits.upload_mb * 1e6)
                 ) as form:
-                    await _Task(services, form).answer(response, put)
+                    await _Task(services, form, remote).answer(response, put)
 
         response = StreamedResponse(produce, JSON, failure=None)
         return response
@@ -92,7 +92,8 @@ def transcription_routes(services: Services) -> Blueprint:
 class _Task:
     """One recording to be transcribed."""
 
-    def __init__(self, services: Services, form: Form) -> None:
+    def __init__(self, services: Services, form: Form, remote: str | None) -> None:
+        self._remote = remote
         self._form = read_form(form.fields)
         if not form.has_file:
             raise bad("file", "Missing required parameter: 'file'.", "missing_required_parameter")
@@ -167,4 +168,9 @@ class _Task:
                 )
 
     def _tell(self, duration_s: float) -> None:
-        log.info("transcribed", seconds=round(duration_s, 1), file_bytes=self._file.size)
+        log.info(
+            "transcribed",
+            remote=self._remote,
+            seconds=round(duration_s, 1),
+            file_bytes=self._file.size,
+        )
