@@ -44,6 +44,10 @@ class Decoder:
             "loglevel": "FATAL",  # its errors are results here: no sentence was found
             # The best path through the lattice is slower, and not better on a grammar.
             "bestpath": False,
+            # Digital silence has no spectrum: without a bit of noise the same words fit well or
+            # badly by where in a frame they begin.
+            "dither": True,
+            "seed": 1,
         }
         # Wider beams than the defaults: with hundreds of first words the right one falls out.
         self._words = pocketsphinx.Decoder(
