@@ -1,0 +1,318 @@
+"""Piper for real on voices made on the spot: sound, speed, speakers, cancelling, bad files."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import trio
+
+from tests.engines.host_helpers import running_host
+from tests.models.piper_voice import HOP, RATE, write_voice
+from voiced.engines.clients import EngineTts
+from voiced.engines.ports import WorkCancelled
+from voiced.engines.spec import EngineSpec, HostPolicy
+from voiced.engines.tts.piper import PiperEngine
+from voiced.engines.tts.piper_voices import VoiceFile, VoiceShelf
+from voiced.errors import ModelError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+TEXT = "The lamp in the kitchen is on."
+TWO_SENTENCES = "The lamp is on. The door is open."
+
+
+class Listener:
+    """A `Work` on the spot, cancelled by `cancel` from whatever thread."""
+
+    op = "speak"
+
+    def __init__(self, **params: object) -> None:
+        self.params: Mapping[str, Any] = params
+        self.parts: list[bytes] = []
+        self.emitted = 0
+        self.cancelled = False
+        self.hooked = threading.Event()
+        self._hooks: list[Callable[[], None]] = []
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        self._hooks.append(callback)
+        self.hooked.set()
+
+    def raise_if_cancelled(self) -> None:
+        if self.cancelled:
+            raise WorkCancelled
+
+    def emit(self, part: Mapping[str, Any]) -> None:
+        self.emitted += 1
+        self.raise_if_cancelled()
+        assert part["sample_rate"] == RATE
+        self.parts.append(part["pcm"])
+
+    def chunks(self) -> Iterator[bytes]:
+        raise AssertionError("speech takes no audio")
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        for hook in self._hooks:
+            hook()
+
+    @property
+    def samples(self) -> np.ndarray[Any, np.dtype[np.int16]]:
+        return np.frombuffer(b"".join(self.parts), "<i2")
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    write_voice(folder, "plain")
+    write_voice(folder, "choir", speakers=("anna", "bert"))
+    return folder
+
+
+def loaded(models: Path, voice: str = "plain", **own: object) -> PiperEngine:
+    engine = PiperEngine({"voice": voice, "options": {"directory": str(models), **own}})
+    engine.load()
+    engine.warm_up()
+    return engine
+
+
+def speak(engine: PiperEngine, text: str = TEXT, voice: str = "", speed: float = 1.0) -> Listener:
+    listener = Listener(text=text, voice=voice, speed=speed)
+    result = engine.run(listener)
+    assert result["duration_s"] == pytest.approx(len(listener.samples) / RATE)
+    return listener
+
+
+def pitch(listener: Listener) -> float:
+    """Upward crossings of zero in a second: how high the tones are on the whole."""
+    signs = np.signbit(listener.samples)
+    rising = np.count_nonzero(signs[:-1] & ~signs[1:])
+    return float(rising) * RATE / len(signs)
+
+
+def test_info_names_voices_and_speakers(models: Path) -> None:
+    info = PiperEngine({"voice": "choir+bert", "options": {"directory": str(models)}}).load()
+    assert info.voices == ("choir", "choir+anna", "choir+bert", "plain")
+    assert (info.name, info.model, info.sample_rates) == ("piper", "choir+bert", (RATE,))
+    assert info.languages == ("en-us",)
+
+
+def test_speech_is_as_long_as_its_phonemes_and_loud(models: Path) -> None:
+    heard = speak(loaded(models)).samples
+    phonemes = len(heard) / HOP
+    assert phonemes == int(phonemes)
+    assert 2 * 20 < phonemes < 2 * 60  # a pad after each of about thirty phonemes
+    assert 30_000 < np.abs(heard).max() <= 32_767
+
+
+def test_parts_are_short_enough_to_be_cut_between(models: Path) -> None:
+    parts = speak(loaded(models)).parts
+    assert len(parts) > 1
+    assert all(len(part) <= RATE // 5 * 2 for part in parts)
+
+
+def test_twice_the_speed_is_half_the_time(models: Path) -> None:
+    engine = loaded(models)
+    normal, fast = speak(engine), speak(engine, speed=2.0)
+    assert len(fast.samples) == pytest.approx(len(normal.samples) / 2, rel=0.02)
+
+
+def test_speakers_sound_different_and_the_default_is_the_first(models: Path) -> None:
+    engine = loaded(models, "choir")
+    first, anna, bert = (speak(engine, voice=name) for name in ("", "choir+anna", "choir+bert"))
+    assert pitch(first) == pytest.approx(pitch(anna), rel=0.01)
+    assert pitch(bert) == pytest.approx(pitch(anna) * 1.1, rel=0.03)
+
+
+def test_an_unknown_voice_is_the_default_one(models: Path) -> None:
+    engine = loaded(models, "choir+bert")
+    assert pitch(speak(engine, voice="alloy")) == pytest.approx(
+        pitch(speak(engine, voice="choir+bert")), rel=0.01
+    )
+
+
+def test_marks_of_raw_phonemes_are_text(models: Path) -> None:
+    engine = loaded(models)
+    # As phonemes this would be one sound; as text it is the names of letters.
+    assert len(speak(engine, "[[a]]").samples) > 0
+    assert len(speak(engine, "x [[ y").samples) > 0
+
+
+def test_text_without_sound_is_no_audio(models: Path) -> None:
+    assert len(speak(loaded(models), "…").samples) < RATE
+
+
+def test_a_path_is_a_voice(models: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    path = write_voice(elsewhere, "mine")
+    assert len(speak(loaded(models, str(path))).samples) > 0
+
+
+# -- cancelling --------------------------------------------------------------------------------
+
+
+def cancel_while_running(engine: PiperEngine, listener: Listener) -> bool:
+    """Cancel once the run has begun; whether the engine said so."""
+    outcome: list[bool] = []
+
+    def work() -> None:
+        try:
+            engine.run(listener)
+            outcome.append(False)
+        except WorkCancelled:
+            outcome.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert listener.hooked.wait(20)
+    listener.cancel()
+    thread.join(20)
+    assert not thread.is_alive()
+    return outcome == [True]
+
+
+def test_cancel_ends_a_run_in_the_middle_and_the_engine_speaks_again(models: Path) -> None:
+    write_voice(models, "slow", rounds=600)
+    engine = loaded(models)
+    listener = Listener(text=TEXT, voice="slow", speed=1.0)
+    assert cancel_while_running(engine, listener)
+    assert listener.emitted == 0
+    assert len(speak(engine, voice="slow").samples) > 0
+
+
+def test_without_the_hook_a_cancel_waits_for_the_whole_run(models: Path) -> None:
+    """The control of the test above."""
+
+    class Deaf(Listener):
+        def on_cancel(self, callback: Callable[[], None]) -> None:
+            self.hooked.set()
+
+    write_voice(models, "slow", rounds=200)
+    listener = Deaf(text=TEXT, voice="slow", speed=1.0)
+    assert cancel_while_running(loaded(models), listener)
+    assert listener.emitted == 1  # the network ran to its end, and only then was it noticed
+
+
+async def test_leaving_the_context_stops_the_child_which_serves_the_next(models: Path) -> None:
+    write_voice(models, "slow", rounds=1_000)
+    spec = EngineSpec(
+        kind="tts",
+        name="piper",
+        target="voiced.engines.tts.piper:PiperEngine",
+        options={"voice": "plain", "options": {"directory": str(models)}},
+    )
+    async with running_host(spec, HostPolicy(grace_s=20.0)) as host:
+        tts = EngineTts(host)
+        pid = host.pid
+        async with tts.speak(TWO_SENTENCES, voice="slow") as chunks:
+            with trio.move_on_after(0.2):
+                async for _ in chunks:
+                    break
+        heard = 0
+        async with tts.speak(TEXT, voice="plain") as chunks:
+            async for chunk in chunks:
+                heard += len(chunk.pcm)
+        assert heard > 0
+        assert host.pid == pid  # not killed and started again
+
+
+# -- the budget --------------------------------------------------------------------------------
+
+
+def shelf_for(models: Path, voices: int) -> VoiceShelf:
+    room = VoiceFile(models / "plain.onnx").memory_bytes * voices
+    shelf = VoiceShelf(models, threads=1, memory_bytes=room + 2_000)
+    shelf.find()
+    return shelf
+
+
+def test_the_voice_used_longest_ago_gives_way(models: Path) -> None:
+    write_voice(models, "third")
+    shelf = shelf_for(models, 2)
+    for name in ("plain", "third", "plain"):
+        shelf.take(name)
+    assert list(shelf.loaded) == ["third", "plain"]
+    shelf.take("choir")
+    assert list(shelf.loaded)[-1] == "choir"
+    assert "third" not in shelf.loaded
+
+
+def test_a_voice_beyond_the_budget_is_refused_by_name(models: Path) -> None:
+    shelf = VoiceShelf(models, threads=1, memory_bytes=1)
+    shelf.find()
+    with pytest.raises(
+        ModelError, match=r"plain\.onnx needs about 1 MiB, and tts\.options\.memory_mb"
+    ):
+        shelf.take("plain")
+
+
+# -- what is wrong is said ---------------------------------------------------------------------
+
+
+def refusal(voice: str, models: Path) -> str:
+    with pytest.raises(ModelError) as caught:
+        loaded(models, voice)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_voice_that_is_not_there(models: Path) -> None:
+    said = refusal("en_GB-alan-low", models)
+    assert str(models) in said
+    assert "choir" in said
+
+
+def test_a_voice_without_its_json(models: Path) -> None:
+    (models / "plain.onnx.json").unlink()
+    assert "no plain.onnx.json beside it" in refusal("plain", models)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"num_symbols": 1}', '"\\ud800"'])
+def test_json_that_is_no_voice(models: Path, content: str) -> None:
+    (models / "plain.onnx.json").write_text(content)
+    assert "plain.onnx.json does not describe" in refusal("plain", models)
+
+
+def test_a_model_cut_off(models: Path) -> None:
+    path = models / "plain.onnx"
+    path.write_bytes(path.read_bytes()[:700])
+    said = refusal("plain", models)
+    assert str(path) in said
+    assert "download it again" in said
+
+
+def test_a_model_of_another_kind(models: Path) -> None:
+    """Its JSON speaks of several speakers, the network knows of none."""
+    described = models / "plain.onnx.json"
+    config = json.loads(described.read_text())
+    described.write_text(json.dumps({**config, "num_speakers": 2}))
+    assert "is no Piper voice, or not the one" in refusal("plain", models)
+
+
+def test_a_voice_that_needs_another_phonemizer(models: Path) -> None:
+    described = models / "plain.onnx.json"
+    config = json.loads(described.read_text())
+    described.write_text(json.dumps({**config, "phoneme_type": "pinyin"}))
+    assert "written in pinyin" in refusal("plain", models)
+
+
+def test_a_damaged_neighbour_does_not_keep_the_others_from_speaking(models: Path) -> None:
+    (models / "choir.onnx.json").write_text("{")
+    assert len(speak(loaded(models)).samples) > 0
+
+
+@pytest.mark.parametrize(
+    ("own", "word"),
+    [({"thread": 2}, "thread"), ({"threads": 0}, "threads"), ({"memory_mb": "1"}, "memory_mb")],
+)
+def test_options_that_are_wrong(own: dict[str, object], word: str) -> None:
+    with pytest.raises(SettingsError, match=rf"tts\.options\.{word}:"):
+        PiperEngine({"voice": "plain", "options": own})
