@@ -92,6 +92,12 @@ class StorageFull(StorageError):
         VoicedError.__init__(self, message, public="The server has no room for the file.")
 
 
+class DownloadError(VoicedError):
+    """A model could not be fetched: not there, not reachable, or not what it should be."""
+
+    code = "download_failed"
+
+
 class EngineError(VoicedError):
     """Something an engine did or could not do; the root of the engine errors."""
 

@@ -273,9 +273,11 @@ class TurnDetection(Section, frozen=True):
 
 
 class Store(Section, frozen=True):
-    """Where voiced keeps what must outlive it. Empty: `$STATE_DIRECTORY`, else the user's own."""
+    """Where voiced keeps what must outlive it. Empty: `$STATE_DIRECTORY`, else the user's own;
+    `models` in that directory."""
 
     directory: str = ""
+    models: str = ""
 
 
 class Log(Section, frozen=True):

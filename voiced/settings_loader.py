@@ -30,7 +30,7 @@ TOKEN_CREDENTIAL = "voiced-token"
 PREFIX = "VOICED_"
 PATHS = frozenset(
     {
-        *(("llm", "sentences"), ("llm", "home"), ("store", "directory")),
+        *(("llm", "sentences"), ("llm", "home"), ("store", "directory"), ("store", "models")),
         *(("server", "tls_cert"), ("server", "tls_key")),
     }
 )
@@ -135,6 +135,13 @@ def state_directory(store: Store, environ: Mapping[str, str] = os.environ) -> Pa
         return Path(given)
     base = environ.get("XDG_STATE_HOME", "")
     return (Path(base) if base.startswith("/") else Path.home() / ".local/state") / "voiced"
+
+
+def models_directory(store: Store, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where models are: the setting, or `models` in the state directory. Named here, not made."""
+    if store.models:
+        return Path(store.models).expanduser()
+    return state_directory(store, environ) / "models"
 
 
 # -- the keys there are ---------------------------------------------------------------------

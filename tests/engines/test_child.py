@@ -234,3 +234,8 @@ def test_closing_waits_for_a_hook_that_is_running() -> None:
     for thread in threads:
         thread.join(CEILING_S)
     assert order == ["hook", "closed"]
+
+
+def test_no_child_asks_the_hub_for_models() -> None:
+    """Libraries would wait for a network that is not there, or fetch what nobody asked for."""
+    assert child_environment({"HF_HUB_OFFLINE": "0"}, threads=1)["HF_HUB_OFFLINE"] == "1"

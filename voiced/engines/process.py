@@ -64,6 +64,9 @@ def child_environment(environ: Mapping[str, str], *, threads: int) -> dict[str, 
     }
     for key in _THREAD_LIMITS:
         clean.setdefault(key, str(threads))
+    # Models come by `voiced models add` alone: a library that looks for one at the hub would wait
+    # for a network that is not there, or fetch what nobody asked for.
+    clean["HF_HUB_OFFLINE"] = "1"
     clean.setdefault("MALLOC_ARENA_MAX", "2")  # an arena a thread is memory that stays
     clean["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
     clean[PARENT_PID] = str(os.getpid())

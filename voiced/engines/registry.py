@@ -15,7 +15,7 @@ import msgspec
 
 from voiced.engines.spec import EngineSpec
 from voiced.errors import SettingsError
-from voiced.settings_loader import state_directory
+from voiced.settings_loader import models_directory, state_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -70,12 +70,14 @@ def resolve(
 def configured(settings: Settings, kind: ServedKind) -> EngineSpec:
     """The engine that the settings name for `kind`, with its options.
 
-    An engine is handed its section, and what all of them may want to know: where state is kept,
-    the language, and the files of the assistant. Raises `SettingsError` as `resolve` does.
+    An engine is handed its section, and what all of them may want to know: where state and
+    models are kept, the language, and the files of the assistant. Raises `SettingsError` as
+    `resolve` does.
     """
     section = getattr(settings, kind)
     shared = {
         "state_directory": str(state_directory(settings.store)),
+        "models_directory": str(models_directory(settings.store)),
         "language": settings.stt.language,
         "sentences": settings.llm.sentences,
         "home": settings.llm.home,
