@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.engines.host_helpers import running_host
 from tests.models.piper_voice import HOP, RATE, write_voice
+from tests.patience import CEILING_S
 from voiced.engines.clients import EngineTts
 from voiced.engines.ports import WorkCancelled
 from voiced.engines.spec import EngineSpec, HostPolicy
 from voiced.engines.tts.piper import PiperEngine
-from voiced.engines.tts.piper_voices import VoiceFile, VoiceShelf
+from voiced.engines.tts.piper_shelf import VoiceShelf
+from voiced.engines.tts.piper_voices import MOST_PHONEMES, LoadedVoice, VoiceFile, parts_of
+from voiced.engines.tts.voices import Voices
 from voiced.errors import ModelError, SettingsError
+from voiced.settings import Tts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from voiced.engines.ports import Tts as TtsPort
 
 TEXT = "The lamp in the kitchen is on."
 TWO_SENTENCES = "The lamp is on. The door is open."
@@ -77,7 +85,7 @@ def models(tmp_path: Path) -> Path:
 
 
 def loaded(models: Path, voice: str = "plain", **own: object) -> PiperEngine:
-    engine = PiperEngine({"voice": voice, "options": {"directory": str(models), **own}})
+    engine = PiperEngine({"voice": voice, "models_directory": str(models), "options": own})
     engine.load()
     engine.warm_up()
     return engine
@@ -98,7 +106,7 @@ def pitch(listener: Listener) -> float:
 
 
 def test_info_names_voices_and_speakers(models: Path) -> None:
-    info = PiperEngine({"voice": "choir+bert", "options": {"directory": str(models)}}).load()
+    info = PiperEngine({"voice": "choir+bert", "models_directory": str(models)}).load()
     assert info.voices == ("choir", "choir+anna", "choir+bert", "plain")
     assert (info.name, info.model, info.sample_rates) == ("piper", "choir+bert", (RATE,))
     assert info.languages == ("en-us",)
@@ -129,6 +137,25 @@ def test_speakers_sound_different_and_the_default_is_the_first(models: Path) -> 
     first, anna, bert = (speak(engine, voice=name) for name in ("", "choir+anna", "choir+bert"))
     assert pitch(first) == pytest.approx(pitch(anna), rel=0.01)
     assert pitch(bert) == pytest.approx(pitch(anna) * 1.1, rel=0.03)
+
+
+def test_names_of_voices_have_no_case_and_speakers_have_numbers(models: Path) -> None:
+    engine = loaded(models, "Choir+ANNA")
+    bert = pitch(speak(engine, voice="choir+bert"))
+    for name in ("CHOIR+Bert", "choir+1"):
+        assert pitch(speak(engine, voice=name)) == pytest.approx(bert, rel=0.01)
+    with pytest.raises(ModelError, match=r"no Piper voice 'choir\+2'"):
+        loaded(models, "choir+2")
+
+
+def test_clients_may_ask_for_a_voice_and_a_speaker_by_name(models: Path) -> None:
+    class Engine:
+        info = PiperEngine({"voice": "plain", "models_directory": str(models)}).load()
+
+    voices = Voices(Tts(engine="piper", voice="plain"), cast("TtsPort", Engine()))
+    for name in ("choir", "choir+bert", "Choir+Bert"):
+        assert voices.resolve(name) == name
+    assert voices.resolve("choir+nobody") == "plain"
 
 
 def test_an_unknown_voice_is_the_default_one(models: Path) -> None:
@@ -172,16 +199,16 @@ def cancel_while_running(engine: PiperEngine, listener: Listener) -> bool:
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert listener.hooked.wait(20)
+    assert listener.hooked.wait(CEILING_S)
     listener.cancel()
-    thread.join(20)
+    thread.join(CEILING_S)
     assert not thread.is_alive()
     return outcome == [True]
 
 
 def test_cancel_ends_a_run_in_the_middle_and_the_engine_speaks_again(models: Path) -> None:
-    write_voice(models, "slow", rounds=600)
-    engine = loaded(models)
+    write_voice(models, "slow", rounds=200)
+    engine = loaded(models, "slow")
     listener = Listener(text=TEXT, voice="slow", speed=1.0)
     assert cancel_while_running(engine, listener)
     assert listener.emitted == 0
@@ -197,7 +224,7 @@ def test_without_the_hook_a_cancel_waits_for_the_whole_run(models: Path) -> None
 
     write_voice(models, "slow", rounds=200)
     listener = Deaf(text=TEXT, voice="slow", speed=1.0)
-    assert cancel_while_running(loaded(models), listener)
+    assert cancel_while_running(loaded(models, "slow"), listener)
     assert listener.emitted == 1  # the network ran to its end, and only then was it noticed
 
 
@@ -207,7 +234,7 @@ async def test_leaving_the_context_stops_the_child_which_serves_the_next(models:
         kind="tts",
         name="piper",
         target="voiced.engines.tts.piper:PiperEngine",
-        options={"voice": "plain", "options": {"directory": str(models)}},
+        options={"voice": "plain", "models_directory": str(models)},
     )
     async with running_host(spec, HostPolicy(grace_s=20.0)) as host:
         tts = EngineTts(host)
@@ -222,6 +249,44 @@ async def test_leaving_the_context_stops_the_child_which_serves_the_next(models:
                 heard += len(chunk.pcm)
         assert heard > 0
         assert host.pid == pid  # not killed and started again
+
+
+class SlowDisk:
+    """Holds up the loading of voices until told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.released = threading.Event(), threading.Event()
+        load = LoadedVoice.__init__
+
+        def slowly(voice: LoadedVoice, file: VoiceFile, threads: int) -> None:
+            self.begun.set()
+            assert self.released.wait(CEILING_S)
+            load(voice, file, threads)
+
+        monkeypatch.setattr(LoadedVoice, "__init__", slowly)
+
+
+def test_a_cancel_does_not_wait_for_a_voice_that_loads(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = loaded(models)
+    disk = SlowDisk(monkeypatch)
+    listener = Listener(text=TEXT, voice="choir", speed=1.0)
+    assert cancel_while_running(engine, listener)  # it came back, and nothing is loaded yet
+    assert disk.begun.wait(CEILING_S)
+    assert len(speak(engine).samples) > 0  # another voice speaks meanwhile
+    disk.released.set()
+    assert pitch(speak(engine, voice="choir+bert")) > 0
+    assert engine._shelf.loaded == ("plain", "choir")
+
+
+def test_who_waits_for_a_voice_gets_it(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = loaded(models)
+    disk = SlowDisk(monkeypatch)
+    timer = threading.Timer(0.05, disk.released.set)
+    timer.start()
+    assert len(speak(engine, voice="choir").samples) > 0
+    timer.join()
 
 
 # -- the budget --------------------------------------------------------------------------------
@@ -254,6 +319,33 @@ def test_a_voice_beyond_the_budget_is_refused_by_name(models: Path) -> None:
         shelf.take("plain")
 
 
+def test_a_long_text_without_a_full_stop_is_spoken_in_bounded_runs(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = loaded(models)
+    runs: list[int] = []
+    speak_ids = LoadedVoice.speak
+
+    def count(voice: LoadedVoice, ids: list[int], **more: Any) -> Any:  # noqa: ANN401 - passed on
+        runs.append(len(ids))
+        return speak_ids(voice, ids, **more)
+
+    monkeypatch.setattr(LoadedVoice, "speak", count)
+    speak(engine, "the lamp in the kitchen " * 100)
+    assert len(runs) > 2
+    assert max(runs) <= 2 * MOST_PHONEMES + 8  # a pad after each, and what begins and ends a run
+
+
+@given(st.lists(st.sampled_from("ab ,.ə"), max_size=3 * MOST_PHONEMES))
+def test_runs_add_up_to_the_sentence_and_break_at_pauses(phonemes: list[str]) -> None:
+    parts = parts_of(phonemes)
+    assert [phoneme for part in parts for phoneme in part] == phonemes
+    assert all(0 < len(part) <= MOST_PHONEMES for part in parts)
+    for part in parts[:-1]:
+        assert part[-1] in ",." or not {",", "."} & set(part)
+        assert part[-1] in ",. " or not {",", ".", " "} & set(part)
+
+
 # -- what is wrong is said ---------------------------------------------------------------------
 
 
@@ -272,7 +364,8 @@ def test_a_voice_that_is_not_there(models: Path) -> None:
 
 def test_a_voice_without_its_json(models: Path) -> None:
     (models / "plain.onnx.json").unlink()
-    assert "no plain.onnx.json beside it" in refusal("plain", models)
+    assert "has plain.onnx without plain.onnx.json" in refusal("plain", models)
+    assert "no plain.onnx.json beside it" in refusal(str(models / "plain.onnx"), models)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"num_symbols": 1}', '"\\ud800"'])
@@ -302,6 +395,29 @@ def test_a_voice_that_needs_another_phonemizer(models: Path) -> None:
     config = json.loads(described.read_text())
     described.write_text(json.dumps({**config, "phoneme_type": "pinyin"}))
     assert "written in pinyin" in refusal("plain", models)
+
+
+def test_a_voice_that_proves_damaged_is_the_default_one(
+    models: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = models / "choir.onnx"
+    path.write_bytes(path.read_bytes()[:700])
+    engine = loaded(models)
+    for _ in range(2):
+        assert len(speak(engine, voice="choir+bert").samples) == len(speak(engine).samples)
+    assert str(path) in capfd.readouterr().err
+
+
+def test_no_path_is_told_to_a_client(models: Path) -> None:
+    """The default voice has given way to another one, and is damaged when it is wanted again."""
+    engine = loaded(models)
+    path = models / "plain.onnx"
+    path.write_bytes(b"")
+    del engine._shelf._loaded["plain"]
+    with pytest.raises(ModelError) as caught:
+        speak(engine)
+    assert str(path) in str(caught.value)
+    assert caught.value.public == "The voice cannot be loaded."
 
 
 def test_a_damaged_neighbour_does_not_keep_the_others_from_speaking(models: Path) -> None:

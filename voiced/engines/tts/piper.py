@@ -8,6 +8,7 @@ stays usable (measured: 1 to 30 ms).
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ import onnxruntime
 
 from voiced.engines.ports import EngineInfo, Work
 from voiced.engines.tts.espeak import MAX_TEXT_CHARACTERS
-from voiced.engines.tts.piper_voices import SUFFIX, LoadedVoice, VoiceFile, VoiceShelf
+from voiced.engines.tts.piper_shelf import VoiceShelf
+from voiced.engines.tts.piper_voices import SUFFIX, LoadedVoice, VoiceFile
 from voiced.errors import EngineFailed, ModelError, SettingsError
 
 if TYPE_CHECKING:
@@ -34,22 +36,19 @@ class PiperEngine:
     """`ChildEngine` of kind tts.
 
     `voice` names a voice, perhaps with a speaker (`en_US-libritts_r-medium+p3922`), or is the
-    path of an `.onnx` file. Voices are looked for in `options.directory`, else in `models` under
-    the state directory. `options.memory_mb` bounds what is loaded at once, `options.threads`
-    what a run uses.
+    path of an `.onnx` file. Voices are looked for in the models directory. `options.memory_mb`
+    bounds what is loaded at once, `options.threads` what a run uses.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         own = options.get("options") or {}
-        unknown = sorted(set(own) - {"directory", "memory_mb", "threads"})
+        unknown = sorted(set(own) - {"memory_mb", "threads"})
         if unknown:
             raise SettingsError(
-                f"tts.options.{unknown[0]}: unknown; allowed are directory, memory_mb and threads"
+                f"tts.options.{unknown[0]}: unknown; allowed are memory_mb and threads"
             )
         self._wanted = str(options.get("voice") or "")
-        self._directory = Path(
-            own.get("directory") or Path(str(options.get("state_directory", ""))) / "models"
-        )
+        self._directory = Path(str(options.get("models_directory") or "models"))
         self._shelf = VoiceShelf(
             self._directory,
             threads=positive("threads", own.get("threads", THREADS)),
@@ -76,7 +75,7 @@ class PiperEngine:
             name="piper",
             version=version("piper-tts"),
             model=name,
-            languages=(voice.file.config.espeak_voice,),
+            languages=self._shelf.languages,
             sample_rates=(voice.sample_rate,),
             voices=self._shelf.names,
         )
@@ -86,7 +85,7 @@ class PiperEngine:
         faults = "".join(f"; {fault}" for fault in self._shelf.faults)
         return (
             f"tts.voice: there is no Piper voice {name!r} in {self._directory} (found: {have}"
-            f"{faults}); put NAME.onnx and NAME.onnx.json there, or name a path"
+            f"{faults}); `voiced models add` brings one, and a path may be named"
         )
 
     def warm_up(self) -> None:
@@ -96,7 +95,7 @@ class PiperEngine:
             voice.speak(ids, speed=1.0, speaker=self._speaker, run=onnxruntime.RunOptions())
 
     def run(self, work: Work) -> Mapping[str, Any]:
-        """See `ChildEngine.run`, speak. A voice that is not here is the default one.
+        """See `ChildEngine.run`, speak. A voice that is not here, or damaged, is the default one.
 
         A clause that the daemon sends is mostly one sentence, and so one run; a text of several
         is spoken one by one, so that the first is heard while the second is made.
@@ -104,21 +103,29 @@ class PiperEngine:
         text = str(work.params["text"])
         if len(text) > MAX_TEXT_CHARACTERS:
             raise EngineFailed(f"a text to speak may have {MAX_TEXT_CHARACTERS} characters")
-        name, speaker = self._choose(str(work.params.get("voice") or ""))
-        voice = self._shelf.take(name)
+        voice, speaker = self._take(str(work.params.get("voice") or ""), work)
         speed = min(max(float(work.params.get("speed", 1.0)), SLOWEST), FASTEST)
         samples = 0
         for ids in voice.sentences(text):
             samples += self._speak(work, voice, ids, speed, speaker)
         return {"duration_s": samples / voice.sample_rate}
 
-    def _choose(self, name: str) -> tuple[str, int | None]:
-        return self._shelf.speaker(name) or (self._default, self._speaker)
+    def _take(self, wanted: str, work: Work) -> tuple[LoadedVoice, int | None]:
+        """The voice that was asked for, or else the default one, loaded."""
+        name, speaker = self._shelf.speaker(wanted) or (self._default, self._speaker)
+        try:
+            return self._shelf.take(name, work), speaker
+        except ModelError as exc:
+            print(f"<4>{exc}", file=sys.stderr)
+            if name == self._default:
+                raise ModelError(str(exc), public="The voice cannot be loaded.") from exc
+        return self._take("", work)
 
     def _speak(
         self, work: Work, voice: LoadedVoice, ids: list[int], speed: float, speaker: int | None
     ) -> int:
         """Speak one sentence and send it; the number of its samples. Raises `WorkCancelled`."""
+        work.raise_if_cancelled()
         run = onnxruntime.RunOptions()  # a new one each time: a terminated one stays so
 
         def stop() -> None:
@@ -129,7 +136,10 @@ class PiperEngine:
             pcm = voice.speak(ids, speed=speed, speaker=speaker, run=run)
         except Exception as exc:  # onnxruntime has an error class of its own for each status
             work.raise_if_cancelled()
-            raise EngineFailed(f"Piper could not speak a sentence: {exc}") from exc
+            # The library's words may hold paths; they are for the log alone.
+            raise EngineFailed(
+                f"Piper could not speak a sentence: {exc}", public="A sentence could not be spoken."
+            ) from exc
         part = voice.sample_rate * PART_MS // 1000
         for start in range(0, len(pcm), part):
             piece = pcm[start : start + part].tobytes()

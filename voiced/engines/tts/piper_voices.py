@@ -1,9 +1,4 @@
-"""The voices of Piper on this machine: found as files, loaded when wanted, within a budget.
-
-A voice is two files, `NAME.onnx` and `NAME.onnx.json`, as Piper publishes them. Reading the
-small one is cheap and done for all; the model of a voice is loaded at its first use and let go
-when another one needs the room.
-"""
+"""One voice of Piper: its two files, `NAME.onnx` and `NAME.onnx.json`, and how it speaks."""
 
 from __future__ import annotations
 
@@ -36,6 +31,12 @@ FULL_SCALE = 0.95 * 32767.0
 SILENT = 1e-4
 """A peak below this is silence, and not scaled up."""
 
+MOST_PHONEMES = 400
+"""In one run, some 25 s of speech: the network's memory grows with their square, and a text may
+be long without a full stop in it."""
+
+PAUSES = frozenset(",;:.!?")
+
 INPUTS = ("input", "input_lengths", "scales")
 PHONEMES = (PhonemeType.ESPEAK, PhonemeType.TEXT)
 """The ways to phonemes that come with piper-tts; the others fetch models of their own."""
@@ -44,9 +45,10 @@ PHONEMES = (PhonemeType.ESPEAK, PhonemeType.TEXT)
 class VoiceFile:
     """One voice that could be loaded: where it is, and what its JSON says."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str = "") -> None:
+        """`name` is what it is called here, by default as its file."""
         self.path = path
-        self.name = path.name.removesuffix(SUFFIX)
+        self.name = name or path.name.removesuffix(SUFFIX)
         self.config = read_config(path)
         try:
             self.bytes = path.stat().st_size
@@ -62,6 +64,15 @@ class VoiceFile:
     def names(self) -> tuple[str, ...]:
         """How the voice and its speakers are called: `NAME`, `NAME+SPEAKER`."""
         return (self.name, *(f"{self.name}+{speaker}" for speaker in self.config.speaker_id_map))
+
+    def speaker(self, name: str) -> int | None:
+        """The number of a speaker, by name, in whatever case, or by that number itself; None
+        where there is no such."""
+        numbers = {known.lower(): number for known, number in self.config.speaker_id_map.items()}
+        if name.lower() in numbers:
+            return numbers[name.lower()]
+        known = name.isdecimal() and int(name) < self.config.num_speakers
+        return int(name) if known else None
 
 
 class LoadedVoice:
@@ -82,8 +93,11 @@ class LoadedVoice:
         """`text` as the ids of its phonemes, sentence by sentence. Text is text: the marks by
         which Piper takes raw phonemes have no meaning."""
         spoken = text.replace("[[", "[ [")
-        found = self._piper.phonemize(spoken)
-        return [self._piper.phonemes_to_ids(phonemes) for phonemes in found if phonemes]
+        return [
+            self._piper.phonemes_to_ids(part)
+            for sentence in self._piper.phonemize(spoken)
+            for part in parts_of(sentence)
+        ]
 
     def speak(
         self, ids: list[int], *, speed: float, speaker: int | None, run: onnxruntime.RunOptions
@@ -113,72 +127,22 @@ class LoadedVoice:
         return (audio * (FULL_SCALE / self._peak)).astype(np.int16)
 
 
-class VoiceShelf:
-    """All voices of a directory, and those of them that are loaded, newest use last."""
+def parts_of(phonemes: list[str]) -> list[list[str]]:
+    """A sentence in runs of `MOST_PHONEMES` at most: cut behind the last pause that fits, else
+    between words, else anywhere."""
+    parts = []
+    rest = phonemes
+    while len(rest) > MOST_PHONEMES:
+        end = _last(rest, PAUSES) or _last(rest, frozenset(" ")) or MOST_PHONEMES
+        parts.append(rest[:end])
+        rest = rest[end:]
+    return [*parts, rest] if rest else parts
 
-    def __init__(self, directory: Path, *, threads: int, memory_bytes: int) -> None:
-        self._directory = directory
-        self._threads = threads
-        self._memory_bytes = memory_bytes
-        self._loaded: dict[str, LoadedVoice] = {}
-        self._files: dict[str, VoiceFile] = {}
-        self.faults: list[str] = []
 
-    def find(self) -> None:
-        """Look for voices. One whose JSON cannot be read is left out and named in `faults`."""
-        for path in sorted(self._directory.glob(f"*{SUFFIX}")):
-            try:
-                self.add(VoiceFile(path))
-            except ModelError as exc:
-                self.faults.append(str(exc))
-
-    def add(self, file: VoiceFile) -> None:
-        """Know one more voice."""
-        self._files[file.name] = file
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Everything that a voice may be asked for by."""
-        return tuple(name for file in self._files.values() for name in file.names)
-
-    def speaker(self, name: str) -> tuple[str, int | None] | None:
-        """The voice's name and the speaker's number behind `NAME` or `NAME+SPEAKER`."""
-        voice, plus, speaker = name.partition("+")
-        file = self._files.get(voice)
-        if file is None or (plus and speaker not in file.config.speaker_id_map):
-            return None
-        return voice, file.config.speaker_id_map[speaker] if plus else None
-
-    def take(self, name: str) -> LoadedVoice:
-        """The voice of that name, loaded; others go where it needs their room.
-
-        Raises `ModelError` for one that is damaged, or too large for the budget by itself.
-        """
-        voice = self._loaded.pop(name, None)
-        if voice is None:
-            file = self._files[name]
-            self._make_room(file)
-            voice = LoadedVoice(file, self._threads)
-        self._loaded[name] = voice
-        return voice
-
-    @property
-    def loaded(self) -> tuple[str, ...]:
-        """The names of the voices in memory, the one used last at the end."""
-        return tuple(self._loaded)
-
-    def _make_room(self, file: VoiceFile) -> None:
-        if file.memory_bytes > self._memory_bytes:
-            raise ModelError(
-                f"the Piper voice {file.path} needs about {(file.memory_bytes >> 20) + 1} MiB, and "
-                f"tts.options.memory_mb allows {self._memory_bytes >> 20}"
-            )
-        while self._loaded and self._used_bytes + file.memory_bytes > self._memory_bytes:
-            del self._loaded[next(iter(self._loaded))]
-
-    @property
-    def _used_bytes(self) -> int:
-        return sum(voice.file.memory_bytes for voice in self._loaded.values())
+def _last(phonemes: list[str], marks: frozenset[str]) -> int:
+    """Behind the last of these marks among the first `MOST_PHONEMES`; 0 where there is none."""
+    ends = (end for end in range(MOST_PHONEMES, 0, -1) if phonemes[end - 1] in marks)
+    return next(ends, 0)
 
 
 def read_config(path: Path) -> PiperConfig:

@@ -96,7 +96,12 @@ class Voices:
 
 
 def knows(info: EngineInfo, name: str) -> bool:
-    """Whether the engine has that voice; case makes no difference, as in the engines."""
-    base, _, variant = name.lower().partition("+")
-    has_base = any(base == voice.lower() for voice in info.voices)
-    return has_base and (not variant or variant in map(str.lower, info.variants))
+    """Whether the engine has that voice; case makes no difference, as in the engines.
+
+    What stands behind a `+` is a variant of any voice (eSpeak NG), or part of the name of one
+    that the engine lists (a speaker of Piper's).
+    """
+    wanted = name.lower()
+    voices = {voice.lower() for voice in info.voices}
+    base, _, variant = wanted.partition("+")
+    return wanted in voices or (base in voices and variant in map(str.lower, info.variants))
