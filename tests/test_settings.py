@@ -249,3 +249,42 @@ def test_every_documented_key_has_a_sentence_before_it() -> None:
     for before, line in itertools.pairwise(lines):
         if re.match(r"#\w+ = ", line):
             assert re.match(r"# \S.*\.$", before), line
+
+
+# -- tables in a list -----------------------------------------------------------------------
+
+
+def test_servers_are_tables_in_a_list(config: Path) -> None:
+    config.write_text(
+        '[llm]\nengine = "none"\n'
+        '[[llm.providers]]\nurl = "https://one.example/v1"\nkey_file = "keys/one"\n'
+        '[[llm.providers]]\nurl = "http://127.0.0.1:8081/v1"\nfirst_s = 2\n'
+    )
+    one, two = load_settings(config, {}).llm.providers
+    assert one.key_file == str(config.parent / "keys/one")
+    assert (two.url, two.first_s) == ("http://127.0.0.1:8081/v1", 2.0)
+    given = {"VOICED_LLM__PROVIDERS": '[{url = "https://three.example/v1"}]'}
+    assert [p.url for p in load_settings(config, given).llm.providers] == [
+        "https://three.example/v1"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ("model = 1", "llm.providers: table 1, model: expected `str`, got `int`"),
+        ("modle = 'm'", "llm.providers: table 1: object contains unknown field `modle`"),
+        ("model = 'm'", "llm.providers: table 1: object missing required field `url`"),
+        ("url = 'u'\nfirst_s = 0", "llm.providers: table 1, first_s: expected `float` > 0.0"),
+    ],
+)
+def test_a_fault_in_a_table_is_named(table: str, fault: str, config: Path) -> None:
+    config.write_text(f"[llm]\n[[llm.providers]]\n{table}\n")
+    assert _error(config) == f"{config}:2: {fault}"
+
+
+def test_what_is_no_list_of_tables_is_said_to_be_one(config: Path) -> None:
+    config.write_text('[llm]\nproviders = "there"\n')
+    assert _error(config).endswith(
+        'it is a list of tables, such as [{ url = "https://host.example/v1" }]'
+    )

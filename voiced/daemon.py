@@ -16,6 +16,7 @@ import os
 import signal
 import time
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,10 +24,8 @@ import structlog
 import trio
 
 from voiced.assistant.announcements import load_announcements
-from voiced.engines.clients import EngineLlm, EngineStt, EngineTts
-from voiced.engines.host import EngineHost
-from voiced.engines.registry import SERVED_KINDS, configured
-from voiced.engines.spec import HostPolicy
+from voiced.engines.lineup import Lineup, make_llm, make_stt, make_tts, open_lineup
+from voiced.engines.ports import Llm, Stt, Tts
 from voiced.engines.tts.voices import Voices
 from voiced.realtime.connection import serve_connection
 from voiced.realtime.hub import SessionHub
@@ -57,27 +56,22 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from voiced.engines.registry import ServedKind
     from voiced.web.websocket import DoorSocket, Upgrade
 
 log = structlog.get_logger(__name__)
-
-ENGINE_SILENT_S = 30.0
-"""An engine host that showed no sign of life for this long is stuck: it pings every 2 s, and
-beats as well while it waits to restart."""
 
 START_S = 120.0
 """What systemd is asked to allow for loading models."""
 
 
 class Engines(msgspec.Struct, frozen=True):
-    """The running engines: hosts for supervision, ports for use."""
+    """The running engines: lineups for supervision, ports for use."""
 
-    hosts: tuple[EngineHost, ...]
+    lineups: tuple[Lineup, ...]
     vad: SileroVad
-    stt: EngineStt
-    llm: EngineLlm
-    tts: EngineTts
+    stt: Stt
+    llm: Llm
+    tts: Tts
 
 
 class App(msgspec.Struct, frozen=True):
@@ -118,7 +112,7 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
         open_sessions(settings, engines, toolbox, timers, hearts) as hub,
     ):
         timers.announce = hub.announce
-        status = Status(settings, engines.hosts, hub, lag, hearts)
+        status = Status(settings, engines.lineups, hub, lag, hearts)
         client_secrets = ClientSecrets(
             trio.current_time,
             most=settings.limits.client_secrets,
@@ -131,7 +125,6 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
             tts=engines.tts,
             toolbox=toolbox,
             client_secrets=client_secrets,
-            hosts=engines.hosts,
             began=int(time.time()),
         )
         async with (
@@ -143,23 +136,25 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
 
 @asynccontextmanager
 async def open_engines(settings: Settings, hearts: Hearts) -> AsyncIterator[Engines]:
-    """Start every engine process, together, and yield when all are warm."""
+    """Start every engine process, together, and yield when all are warm. Servers that are used as
+    engines are looked at beside that, and waited for by nobody."""
     vad = SileroVad.load()
-    hosts: dict[ServedKind, EngineHost] = {}
-    for kind in SERVED_KINDS:
-        heart = hearts.add(f"engine {kind}", ENGINE_SILENT_S)
-        policy = HostPolicy(grace_s=getattr(settings, kind).grace_s)
-        hosts[kind] = EngineHost(configured(settings, kind), policy, on_alive=heart.beat)
-    async with trio.open_nursery() as nursery:
+    async with (
+        open_lineup(settings, "stt", hearts) as stt,
+        open_lineup(settings, "llm", hearts) as llm,
+        open_lineup(settings, "tts", hearts) as tts,
+        trio.open_nursery() as nursery,
+    ):
+        lineups = (stt, llm, tts)
         async with trio.open_nursery() as starting:
-            for host in hosts.values():
+            for host in chain.from_iterable(lineup.hosts for lineup in lineups):
                 starting.start_soon(nursery.start, host.serve)
         yield Engines(
-            hosts=tuple(hosts.values()),
+            lineups=lineups,
             vad=vad,
-            stt=EngineStt(hosts["stt"]),
-            llm=EngineLlm(hosts["llm"]),
-            tts=EngineTts(hosts["tts"]),
+            stt=make_stt(settings, stt),
+            llm=make_llm(settings, llm),
+            tts=make_tts(settings, tts),
         )
         nursery.cancel_scope.cancel(reason="the daemon stops")
 

@@ -145,6 +145,27 @@ class EngineFailed(EngineError):
     code = "engine_failed"
 
 
+class ProviderFailed(EngineError):
+    """A server that is used as an engine could not be reached, refused, or sent nonsense.
+
+    `counts` is whether that tells against the server, and not merely against the request;
+    `pause_s` is how long it asks to be left alone, where it does.
+    """
+
+    code = "provider_failed"
+
+    def __init__(self, message: str, *, counts: bool = True, pause_s: float | None = None) -> None:
+        super().__init__(message, public="A service that this needs cannot be reached.")
+        self.counts = counts
+        self.pause_s = pause_s
+
+
+class NotUnderstood(EngineError):
+    """The assistant was asked to answer only what it understands, and this it does not."""
+
+    code = "not_understood"
+
+
 class ToolChoiceError(EngineError):
     """A reply had to call a tool, and the engine cannot: there is no such tool, or it cannot tell
     the arguments. Asking again changes nothing."""

@@ -213,6 +213,28 @@ class Limits(Section, frozen=True):
     ] = 10.0
 
 
+class Provider(Section, frozen=True):
+    """A server in the shapes of OpenAI's HTTP API, used as an engine. docs/providers.md."""
+
+    url: Annotated[str, Meta(min_length=1, max_length=2000)]
+    name: Annotated[str, Meta(max_length=64)] = ""
+    model: str = ""
+    credential: str = ""
+    key_file: str = ""
+    ca: str = ""
+    connect_s: Seconds = 3.0
+    first_s: Seconds = 10.0
+    stall_s: Seconds = 10.0
+    total_s: Seconds = 120.0
+    options: dict[str, Any] = {}
+
+
+class ChatProvider(Provider, frozen=True):
+    """A server that answers: `/chat/completions`."""
+
+    max_tokens_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+
+
 class Stt(Section, frozen=True):
     """Speech to text. `first_ms` is for `engine = "stub"`, which only measures."""
 
@@ -227,6 +249,9 @@ class Llm(Section, frozen=True):
     """What answers. `first_ms` and `reply` are for `engine = "stub"`, which only measures."""
 
     engine: str = "assistant"
+    providers: tuple[ChatProvider, ...] = ()
+    engine_first: bool = False
+    fast_path: bool = True
     sentences: str = ""
     home: str = ""
     grace_s: Seconds = 2.0

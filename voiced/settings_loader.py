@@ -193,11 +193,26 @@ def _convert(section: str, key: str, value: object, where: str) -> object:
         if isinstance(converted, float) and not math.isfinite(converted):
             raise msgspec.ValidationError("not a finite number")
     except msgspec.ValidationError as error:
+        if " - at `$[" in str(error) and _is_tables(field):
+            raise SettingsError(f"{where}: {section}.{key}: {_inside(str(error))}") from error
         shown = "this value" if section == "auth" else _abridged(value)
         raise SettingsError(
             f"{where}: {section}.{key} cannot be {shown}; it is {allowed(field.type)}"
         ) from error
     return converted
+
+
+def _is_tables(field: msgspec.structs.FieldInfo) -> bool:
+    info = inspect.type_info(field.type)
+    return isinstance(info, inspect.VarTupleType) and isinstance(info.item_type, inspect.StructType)
+
+
+def _inside(message: str) -> str:
+    """msgspec's words for a fault in a list of tables: `... - at `$[0].url``."""
+    fault, _, place = message.rpartition(" - at `$[")
+    number, _, rest = place.strip("`").partition("]")
+    key = f", {rest[1:]}" if rest else ""
+    return f"table {int(number) + 1}{key}: {fault[:1].lower()}{fault[1:]}"
 
 
 def _abridged(value: object) -> str:
@@ -258,9 +273,19 @@ def _file_value(path: Path, section: str, key: str, value: object, where: str) -
             f"the credential {TOKEN_CREDENTIAL} or the variable VOICED_AUTH__TOKEN"
         )
     converted = _convert(section, key, value, where)
-    if (section, key) in PATHS and isinstance(converted, str) and converted:
-        return _tidied(str(path.absolute().parent / Path(converted).expanduser()))
+    base = path.absolute().parent
+    if (section, key) in PATHS and isinstance(converted, str):
+        return _from(base, converted)
+    if key == "providers" and isinstance(converted, tuple):
+        return tuple(
+            msgspec.structs.replace(p, key_file=_from(base, p.key_file), ca=_from(base, p.ca))
+            for p in converted
+        )
     return converted
+
+
+def _from(base: Path, path: str) -> str:
+    return _tidied(str(base / Path(path).expanduser())) if path else ""
 
 
 def _tidied(path: str) -> str:
@@ -290,7 +315,7 @@ def _place(path: Path, text: str, section: str, key: str | None) -> str:
 def _lines_of(text: str, section: str, key: str | None) -> Iterable[int]:
     current = ""
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[([^\[\]]+)\]\s*(#.*)?$", line):
+        if header := re.match(r"\s*\[{1,2}([^\[\]]+)\]{1,2}\s*(#.*)?$", line):
             current = re.sub(r"[\s\"']", "", header[1])
             if current == (section if key is None else f"{section}.{key}"):
                 yield number

@@ -25,6 +25,8 @@ def allowed(type_: Any) -> str:  # noqa: ANN401 - any annotation msgspec underst
             return "a string"
         case inspect.LiteralType(values=values):
             return "one of " + ", ".join(f'"{value}"' for value in values)
+        case inspect.VarTupleType(item_type=inspect.StructType()):
+            return 'a list of tables, such as [{ url = "https://host.example/v1" }]'
         case inspect.VarTupleType() | inspect.ListType():
             return 'a list of strings, such as ["one", "two"]'
         case inspect.DictType():

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Literal
 
 import trio
 from msgspec import UNSET
 
 from voiced import __version__
 from voiced.client.address import REALTIME_PATH, bracketed
-from voiced.web.facts import EngineState, Health, LoopLag, Readiness
+from voiced.web.facts import EngineState, Health, LoopLag, ProviderState, Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from voiced.engines.host import EngineHost
+    from voiced.engines.http.provider import Provider
+    from voiced.engines.lineup import Lineup
     from voiced.realtime.hub import SessionHub
     from voiced.settings import Settings
     from voiced.supervision.hearts import Hearts
@@ -39,13 +42,13 @@ class Status:
     def __init__(
         self,
         settings: Settings,
-        hosts: Sequence[EngineHost],
+        lineups: Sequence[Lineup],
         hub: SessionHub,
         lag: LagMeter,
         hearts: Hearts,
     ) -> None:
         self._settings = settings
-        self._hosts = hosts
+        self._lineups = lineups
         self._hub = hub
         self._lag = lag
         self._hearts = hearts
@@ -91,17 +94,32 @@ class Status:
 
     def ready(self) -> Readiness:
         """Whether a conversation can be held now, and each engine's state."""
+        engines = {}
+        for lineup in self._lineups:
+            if lineup.host is not None:
+                engines[str(lineup.kind)] = engine_state(lineup.host)
+            if lineup.assistant is not None:
+                engines["assistant"] = engine_state(lineup.assistant)
         return Readiness(
-            ready=all(host.state == "ready" for host in self._hosts),
-            engines={host.spec.kind: engine_state(host) for host in self._hosts},
+            ready=all(lineup.usable for lineup in self._lineups),
+            engines=engines,
+            providers={
+                lineup.kind: [provider_state(provider) for provider in lineup.providers]
+                for lineup in self._lineups
+                if lineup.providers
+            },
+            degraded=self._troubles(),
         )
 
     def line(self) -> str:
         """One line for `systemctl status`."""
-        down = [f"{h.spec.kind} {h.state}" for h in self._hosts if h.state != "ready"]
+        down = self._troubles()
         sessions = f"{self._hub.count} session{'' if self._hub.count == 1 else 's'}"
-        engines = ", ".join(h.spec.name for h in self._hosts)
+        engines = ", ".join("+".join(lineup.names) for lineup in self._lineups)
         return f"degraded: {', '.join(down)}; {sessions}" if down else f"{sessions}; {engines}"
+
+    def _troubles(self) -> list[str]:
+        return list(chain.from_iterable(lineup.troubles() for lineup in self._lineups))
 
 
 def engine_state(host: EngineHost) -> EngineState:
@@ -114,6 +132,14 @@ def engine_state(host: EngineHost) -> EngineState:
         restarts=host.restarts,
         queue=host.queue_depth,
     )
+
+
+def provider_state(provider: Provider) -> ProviderState:
+    """How a server does."""
+    if not provider.trouble:
+        return ProviderState(name=provider.name, state="ready")
+    state: Literal["failing", "open"] = "failing" if provider.usable else "open"
+    return ProviderState(name=provider.name, state=state, reason=provider.trouble)
 
 
 async def report_status(notifier: Notifier, status: Status) -> None:

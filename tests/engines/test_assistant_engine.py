@@ -403,3 +403,71 @@ async def test_the_log_says_whether_a_turn_was_understood_and_none_of_its_words(
     (line,) = (entry for entry in logs if entry["event"] == "took words to mean")
     assert line["intent"] == (intent or "nothing known")
     assert not words or words not in str(logs)
+
+
+# -- beside a language model ----------------------------------------------------------------
+
+
+def declines(
+    engine: AssistantEngine,
+    messages: list[Message],
+    only: str = "tools",
+    choice: ToolChoice = "auto",
+    tools: list[dict[str, Any]] = OFFERED,
+) -> bool:
+    request = Request(messages, tools, None, choice)
+    request.params = {**request.params, "only": only}
+    result = engine.run(request)
+    assert bool(result.get("declined")) != bool(request.parts)  # it does, or it answers
+    return bool(result.get("declined"))
+
+
+@pytest.mark.parametrize("text", ["what time is it", "set a timer for ten minutes", "...", ""])
+def test_in_front_of_a_model_it_answers_what_a_tool_is_for(
+    engine: AssistantEngine, text: str
+) -> None:
+    assert not declines(engine, [user(text)])
+
+
+@pytest.mark.parametrize("text", ["hello", "why is the sky blue", "help"])
+def test_in_front_of_a_model_it_leaves_the_rest_to_it(engine: AssistantEngine, text: str) -> None:
+    assert declines(engine, [user(text)])
+
+
+def test_behind_a_model_it_answers_whatever_it_understands(engine: AssistantEngine) -> None:
+    assert not declines(engine, [user("hello")], "understood")
+    assert not declines(engine, [user("what time is it")], "understood")
+    assert declines(engine, [user("why is the sky blue")], "understood")
+
+
+def result_of_call(text: str, tool: str) -> list[Message]:
+    function = {"name": tool, "arguments": "{}"}
+    call = {"id": "call_1", "type": "function", "function": function}
+    answer = {"role": "tool", "tool_call_id": "call_1", "content": '{"ok": true, "time": "12:00"}'}
+    return [user(text), {"role": "assistant", "content": None, "tool_calls": [call]}, answer]
+
+
+def test_it_puts_into_words_what_came_of_its_own_calls_and_not_of_the_models(
+    engine: AssistantEngine,
+) -> None:
+    assert not declines(engine, result_of_call("what time is it", "get_time"))
+    assert declines(engine, result_of_call("why is the sky blue", "get_time"))
+    assert declines(engine, result_of_call("what time is it", "get_date"))
+
+
+def test_it_makes_a_call_that_is_insisted_on_only_where_the_words_mean_it(
+    engine: AssistantEngine,
+) -> None:
+    time = [user("what time is it")]
+    assert not declines(engine, time, choice="required")
+    assert not declines(engine, time, choice={"name": "get_time"})
+    assert declines(engine, time, choice={"name": "set_light"})
+    assert declines(engine, [user("why is the sky blue")], choice="required")
+    assert declines(engine, time, choice="none")
+    assert declines(engine, time, tools=[])
+
+
+def test_what_has_been_answered_is_for_the_model_to_go_on_from(engine: AssistantEngine) -> None:
+    said = {"role": "assistant", "content": "It is noon."}
+    assert declines(engine, [user("what time is it"), said])
+    assert declines(engine, [])

@@ -118,8 +118,10 @@ class EngineLlm:
         tool_choice: ToolChoice = "auto",
         max_output_tokens: int | None = None,
         priority: Priority = Priority.CONVERSATION,
+        only: str = "",
     ) -> AsyncIterator[AsyncIterator[ReplyPart]]:
-        """See `Llm.reply`. Text that waits for its reader is joined: see `JOINED_CHARS`."""
+        """See `Llm.reply`. Text that waits for its reader is joined: see `JOINED_CHARS`. `only` is
+        for the assistant alone: see `UnderstandingLlm`."""
         params: dict[str, Any] = {
             "messages": list(messages),
             "tools": list(tools),
@@ -127,6 +129,8 @@ class EngineLlm:
         }
         if tool_choice != "auto":
             params["tool_choice"] = tool_choice
+        if only:
+            params["only"] = only
         async with self._host.request(
             "reply", params, priority, requeue=True, merge=join_text
         ) as call:

@@ -122,7 +122,8 @@ class ChildEngine(Protocol):
             an engine that cannot do as it says raises `ToolChoiceError`); parts `{"text"}` (a
             delta) or `{"tool_call": {"call_id", "name", "arguments"}}` (arguments is JSON text);
             result `{"finish": "stop" | "tool_calls" | "length", "input_tokens",
-            "output_tokens"}` and, where it has names for what it understands, `intent`.
+            "output_tokens"}` and, where it has names for what it understands, `intent`. The
+            assistant also takes `only` and may answer `declined` (`UnderstandingLlm`).
         speak: params `text`, `voice`, `speed`; parts `{"pcm", "sample_rate"}` (PCM16 mono);
             result `{"duration_s"}`.
         """
@@ -191,6 +192,8 @@ class ReplyEnd(msgspec.Struct, frozen=True, kw_only=True):
     intent: str | None = None
     """For the log: the name of what the engine took the user's words to mean, "" where they meant
     nothing to it, None where it does not know such names or was told no words."""
+    declined: bool = False
+    """It was to answer only what it understands, and has not answered."""
 
 
 class PcmChunk(msgspec.Struct, frozen=True, kw_only=True):

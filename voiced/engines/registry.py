@@ -29,6 +29,9 @@ SERVED_KINDS: tuple[ServedKind, ...] = ("stt", "llm", "tts")
 
 GROUP = "voiced.engines"
 
+NO_ENGINE = "none"
+"""In place of an engine's name: no process, where servers do the work."""
+
 
 def find_targets(found: Iterable[EntryPoint] | None = None) -> dict[str, str]:
     """All installed engines: `kind.name` → `module:Class`.
@@ -67,8 +70,8 @@ def resolve(
     return EngineSpec(kind=kind, name=name, target=target, options=dict(options), threads=threads)
 
 
-def configured(settings: Settings, kind: ServedKind) -> EngineSpec:
-    """The engine that the settings name for `kind`, with its options.
+def configured(settings: Settings, kind: ServedKind, name: str | None = None) -> EngineSpec:
+    """The engine that the settings name for `kind`, or the one of that name, with its options.
 
     An engine is handed its section, and what all of them may want to know: where state and
     models are kept, the language, and the files of the assistant. Raises `SettingsError` as
@@ -82,4 +85,6 @@ def configured(settings: Settings, kind: ServedKind) -> EngineSpec:
         "sentences": settings.llm.sentences,
         "home": settings.llm.home,
     }
-    return resolve(kind, section.engine, {**shared, **msgspec.to_builtins(section)})
+    options = msgspec.to_builtins(section)
+    options.pop("providers", None)  # nothing of theirs is an engine's business
+    return resolve(kind, name or section.engine, {**shared, **options})

@@ -45,8 +45,23 @@ class EngineState(Struct, frozen=True, kw_only=True):
     queue: int
 
 
+class ProviderState(Struct, frozen=True, kw_only=True):
+    """One server that is used as an engine; `reason` says in words why it does not work.
+
+    `failing` is asked all the same, an `open` one is left alone for a while.
+    """
+
+    name: str
+    state: Literal["ready", "failing", "open"]
+    reason: str | UnsetType = UNSET
+
+
 class Readiness(Struct, frozen=True, kw_only=True):
-    """Whether a conversation can be held now, and each engine by its kind."""
+    """Whether a conversation can be held now; each engine by its kind, and the servers that are
+    used as engines in the order in which they are asked. `degraded` names what does not work,
+    also where something else does its work."""
 
     ready: bool
     engines: dict[str, EngineState]
+    providers: dict[str, list[ProviderState]] = {}
+    degraded: list[str] = []

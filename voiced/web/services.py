@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from voiced.engines.host import EngineHost
 from voiced.engines.ports import Llm, Stt, Tts
 from voiced.realtime.secrets import ClientSecrets
 from voiced.settings import Settings
@@ -25,6 +24,5 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     tts: Tts
     toolbox: Toolbox
     client_secrets: ClientSecrets
-    hosts: tuple[EngineHost, ...] = ()
     began: int = 0
     """When the daemon started, in seconds since 1970."""

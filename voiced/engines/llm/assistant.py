@@ -76,6 +76,8 @@ class AssistantEngine:
             read += len(_text(message).split())
         work.raise_if_cancelled()
         self._intent = None
+        if (only := work.params.get("only")) and self._declines(messages, offer, only):
+            return {"finish": "stop", "declined": True}
         answer = self._answer(messages, offer)
         work.raise_if_cancelled()
         limit = work.params.get("max_output_tokens")
@@ -99,6 +101,26 @@ class AssistantEngine:
             "output_tokens": written,
             "intent": self._intent,
         }
+
+    def _declines(self, messages: Sequence[Mapping[str, Any]], offer: Offer, only: str) -> bool:
+        """Whether a language model should rather answer this. `only` is what may be answered here:
+        "tools", what a tool is to do or has done on the assistant's own call; or "understood"."""
+        role = messages[-1].get("role") if messages else None
+        asked = _unanswered(messages)
+        if role != "tool" and asked is None and not offer.must_call:
+            return True
+        words = _question(messages)
+        meaning = self.understand(words)
+        tool = "" if meaning is None else meaning.intent.tool
+        if role == "tool":
+            return only == "tools" and (not tool or tool != _called_tool(messages))
+        if offer.must_call and not isinstance(offer.choice, str):
+            return not tool or tool != offer.choice.get("name")
+        if meaning is None:
+            return offer.must_call or any(map(str.isalnum, words))
+        if not tool:
+            return only == "tools" or offer.must_call
+        return offer.arguments(tool, meaning.slots) is None
 
     def _answer(self, messages: Sequence[Mapping[str, Any]], offer: Offer) -> str | dict[str, str]:
         """The text to say, or the tool call to make. Raises `ToolChoiceError`."""

@@ -1,0 +1,160 @@
+"""A server that is used as an engine: asked while it works, left alone while it does not."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from voiced.engines.http.circuit import Circuit
+from voiced.engines.http.keys import check_address, name_of, read_key
+from voiced.engines.http.peer import CONNECTIONS, open_peer
+from voiced.errors import EngineBusy, EngineUnavailable, ProviderFailed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from voiced.engines.http.peer import Peer
+    from voiced.engines.ports import Kind
+    from voiced.settings import Provider as ProviderSettings
+
+CHECK_S = 30.0
+"""How often a server that failed is looked at; also how long an open circuit stays open."""
+
+
+class Attempt:
+    """One request that is being made."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        self.settled = False
+
+    def succeeded(self) -> None:
+        """The whole answer is there."""
+        self.settled = True
+        self._provider.note_success()
+
+
+class Provider:
+    """One server for one kind of work, and how it does. Made by `open_provider`."""
+
+    def __init__(self, kind: Kind, settings: ProviderSettings, peer: Peer) -> None:
+        self.kind = kind
+        self.name = name_of(settings)
+        self.settings = settings
+        self.peer = peer
+        self.circuit = Circuit(clock=trio.current_time, open_s=CHECK_S)
+        self._running = 0
+        self._trouble = ""
+        self._failed = trio.Event()
+        self._log = structlog.get_logger(__name__).bind(engine=f"{kind}.{self.name}")
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request would be tried now."""
+        return self.circuit.passes
+
+    @property
+    def trouble(self) -> str:
+        """Why the last request failed, in words for the operator; "" where it did not."""
+        return self._trouble
+
+    @contextmanager
+    def attempt(self) -> Iterator[Attempt]:
+        """Around one request; its outcome decides whether there will be others.
+
+        Raises `EngineUnavailable` while the circuit is open, and `EngineBusy`.
+        """
+        if self._running >= CONNECTIONS:
+            raise EngineBusy(f"{self.name} has {CONNECTIONS} requests already")
+        if not self.circuit.admit():
+            raise EngineUnavailable(f"{self.name} failed several times and is left alone")
+        attempt = Attempt(self)
+        self._running += 1
+        try:
+            yield attempt
+        except ProviderFailed as error:
+            if not attempt.settled and error.counts:
+                attempt.settled = True
+                self.note_failure(error)
+            elif not attempt.settled:
+                self._log.info("provider declined a request", reason=str(error))
+            raise
+        finally:
+            self._running -= 1
+            if not attempt.settled:
+                self.circuit.released()
+
+    def note_success(self) -> None:
+        """It works."""
+        self._tell_recovery()
+        self.circuit.succeeded()
+
+    def _tell_recovery(self) -> None:
+        if self._trouble:
+            self._log.info("provider works again")
+        self._trouble = ""
+
+    def note_failure(self, error: ProviderFailed) -> None:
+        """It does not."""
+        self.circuit.failed(error.pause_s)
+        self._trouble = str(error)
+        self._log.warning(
+            "provider failed",
+            reason=self._trouble,
+            failures=self.circuit.failures_in_a_row,
+            circuit=self.circuit.state,
+            paused_s=round(self.circuit.opens_in_s, 1),
+        )
+        self._failed.set()
+
+    async def watch(self) -> None:
+        """Look at the server now, and from then on while it does not work, until cancelled.
+
+        While it works nobody looks: requests tell. The look at an open circuit's end is the
+        trial, so that nobody's words are spent on finding out.
+        """
+        while True:
+            await self._look()
+            while not self._trouble:
+                self._failed = trio.Event()
+                await self._failed.wait()
+            await trio.sleep(max(CHECK_S, self.circuit.opens_in_s))
+
+    async def _look(self) -> None:
+        if not self.circuit.admit():
+            return
+        failures = self.circuit.failures_in_a_row
+        try:
+            await self.peer.check()
+        except ProviderFailed as error:
+            self.note_failure(error)
+        except BaseException:
+            self.circuit.released()
+            raise
+        else:
+            if self.circuit.failures_in_a_row > failures:
+                self.circuit.released()  # a request has failed since, and that is newer
+                return
+            self._tell_recovery()
+            self.circuit.recovered()
+
+
+@asynccontextmanager
+async def open_provider(
+    kind: Kind, settings: ProviderSettings, where: str
+) -> AsyncIterator[Provider]:
+    """A provider with its connections and the task that watches it.
+
+    `where` names it in the settings. Raises `SettingsError`; a server that is not there is no
+    error. Leaving the context ends its requests and connections.
+    """
+    check_address(settings, where)
+    async with open_peer(settings, read_key(settings, where)) as peer:
+        provider = Provider(kind, settings, peer)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(provider.watch)
+            yield provider
+            nursery.cancel_scope.cancel(reason="the daemon stops")
