@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from voiced.engines.tts.spoken import SpokenText
+from voiced.engines.tts.text import ClauseSplitter
 
 
 def heard(text: str, voice: str = "en-us") -> str:
@@ -26,10 +29,12 @@ def heard(text: str, voice: str = "en-us") -> str:
         ("| lamp | state |\n|---|---|\n| desk | on |", "lamp, state.\ndesk, on."),
         ("<b>loud</b><br>words", "loud words"),
         ("snake_case stays", "snake_case stays"),
-        ("2 < 3 and 3 > 2", "2 < 3 and 3 > 2"),
+        ("2 < 3 and 3 > 2", "2 less than 3 and 3 more than 2"),
         ("Done! \U0001f600\U0001f44d\U0001f3fd \u2764\ufe0f", "Done!"),
         ("\U0001f468\u200d\U0001f469\u200d\U0001f467", ""),
         ("...", ""),
+        ("So it is said.[12] And so [it] is.", "So it is said. And so it is."),
+        ("one | two # three", "one two three"),
         ("Open https://www.example.org/a/b?c=d.", "Open example dot org."),
         ("(www.example.org)", "(example dot org)"),
         ("Write to jo.doe@example.org", "Write to jo dot doe at example dot org"),
@@ -58,7 +63,22 @@ def test_marks_are_not_read(written: str, said: str) -> None:
         ("-5\u00b0C", "minus 5 degrees Celsius"),
         ("at 90\u00b0.", "at 90 degrees."),
         ("21 \u00b0F", "21 degrees Fahrenheit"),
-        ("2026-11-21", "November 21, 2026"),
+        ("2026-11-21", "November 21, 20 26"),
+        ("12/25/2026", "December 25, 20 26"),
+        ("25/12/1905", "December 25, 19 oh 5"),
+        ("03/04/2026", "03/04/2026"),
+        ("In 1999, or since 2005", "In 19 99, or since 2005"),
+        ("by 1900.", "by 19 hundred."),
+        ("May 5, 2026", "May 5, 20 26"),
+        ("in 1500 m", "in 1500 meters"),
+        ("Dr. Smith and Mrs. Jones", "Doctor Smith and Missus Jones"),
+        ("St. John vs. J. F. Smith Jr.", "Saint John versus J F Smith Junior"),
+        ("the U.S. law", "the U S law"),
+        ("No. 5 of vol. 2, Jan. 7", "number 5 of volume 2, January 7"),
+        ("No. Never.", "No. Never."),
+        ("at 5 p.m. or 6 a.m.", "at 5 PM or 6 AM"),
+        ("#1 is < 5 and >= 3", "number 1 is less than 5 and at least 3"),
+        ("10^6, 3x", "10 to the power of 6, 3 times"),
         ("2026-13-01", "2026-13-01"),
         ("at 12:00", "at 12 o'clock"),
         ("at 7:05", "at 7 oh 5"),
@@ -97,6 +117,7 @@ def test_what_only_looks_like_it_stays(text: str) -> None:
 def test_other_languages_lose_their_marks_only() -> None:
     assert heard("**5 km** kosten $5", voice="de+f3") == "5 km kosten $5"
     assert heard("5 km", voice="en_GB-alan-low") == "5 kilometers"
+    assert heard("5 km", voice="amy-low") == "5 kilometers"
     assert SpokenText("my-own-voice", "de").clause("5 km") == "5 km"
     assert SpokenText("nobody", "en-GB").clause("5 km") == "5 kilometers"
 
@@ -118,3 +139,44 @@ def test_cost_is_linear_in_what_is_hostile() -> None:
         "a@" * 9_000,
     ):
         heard(text)
+
+
+MARKED = st.lists(
+    st.sampled_from(
+        [
+            *("**bold**", "`code`", "[link](https://a.example/x)", "# Title\n", "- item\n"),
+            *(
+                "\U0001f600",
+                "$5",
+                "50%",
+                "3.5 km",
+                "12:30",
+                "2026-11-21",
+                "Dr. Who",
+                "https://b.example",
+            ),
+            *("plain", "words", ",", ".", "\n", "| a | b |\n", "```\ncode\n```\n", "_so_", "*"),
+        ]
+    ),
+    max_size=30,
+)
+
+
+@given(MARKED)
+def test_nothing_for_the_eye_is_left(pieces: list[str]) -> None:
+    """Whatever is put together: a voice is given no mark, no address and no symbol."""
+    spoken = SpokenText("en-us", "en")
+    splitter = ClauseSplitter()
+    text = " ".join(pieces)
+    said = [spoken.clause(clause) for clause in (*splitter.feed(text), *splitter.flush())]
+    for clause in said:
+        assert not set(clause) & set("*`#[]|$%\U0001f600"), (text, clause)
+        assert "://" not in clause
+        assert clause == clause.strip()
+
+
+@given(st.text(max_size=300))
+def test_any_text_has_a_spoken_form(text: str) -> None:
+    said = SpokenText("en-us", "en").clause(text)
+    assert not said or any(map(str.isalnum, said))
+    assert SpokenText("en-us", "en").clause(said) is not None

@@ -145,6 +145,15 @@ async def test_wav_says_that_its_length_is_unknown(build: Callable[..., VoicedAp
     assert parse_wav(body).duration_s == pytest.approx(0.5)
 
 
+async def test_what_is_for_the_eye_is_not_spoken(build: Callable[..., VoicedApp]) -> None:
+    tts = FakeTts()
+    async with running(app=build(tts=tts)) as (_, port):
+        text = "**It** is `5 km`. \U0001f600"
+        response = await ask(port, say(input=text, response_format="pcm"))
+    assert status_of(response) == 200
+    assert [text for text, _, _ in tts.spoken] == ["It is 5 kilometers."]
+
+
 async def test_first_clause_leaves_before_the_second_is_spoken(
     build: Callable[..., VoicedApp],
 ) -> None:

@@ -3,8 +3,9 @@
 Language models write Markdown, emoji and code, and no voice can say these. `SpokenText` takes a
 reply clause by clause and gives what is to be heard of each; the transcript keeps what was
 written. Plain numbers, ordinals and times stay as they are: the engines' phonemizers read them
-in the voice's own language. Money, units, dates and addresses are spelled out, where the language
-has rules for them.
+in the voice's own language, in as many as eSpeak NG has, which a library of number words would
+have to match. Money, units, dates, years and abbreviations, which they read wrongly, are spelled
+out where the language has rules for them here.
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ MAIL = re.compile(r"\b(?P<name>[\w.+-]{1,64})@(?P<host>[\w-]{1,63}(?:\.[\w-]{1,6
 EMPHASIS = re.compile(r"\*{1,3}(?=\S)|(?<=\S)\*{1,3}|~~|`+|(?<!\w)_{1,3}(?=\w)|(?<=\w)_{1,3}(?!\w)")
 """Marks around words; what is left of a pair whose other half is in another clause too."""
 
+NOTE_NUMBER = re.compile(r"(?<=[\w.,;:!?\"')])\[\d{1,3}\]")
+"""The number of a footnote."""
+
+LEFT_OVER = re.compile(r"[|\[\]{}\\]|(?<!\S)#+(?!\S)|(?<!\d)(?<!\d\s)\*|\*(?!\s?\d)")
+"""Marks of no pair, and those of a table or a title in the middle of a line."""
+
 SPACES = re.compile(r"[^\S\n]+")
 LINES = re.compile(r"\s*\n\s*")
 
@@ -46,8 +53,9 @@ LANGUAGES: dict[str, Callable[[str], str]] = {"en": spoken_english.spell_out}
 """By ISO 639-1 code: what spells out money, units and dates in that language."""
 
 
-LANGUAGE = re.compile(r"(?P<code>[a-z]{2,3})(?=[-_+]|$)")
-"""How the names of voices begin: `en-us`, `de+f3`, `en_GB-alan-low`."""
+LANGUAGE = re.compile(r"(?P<code>[a-z]{2})(?=[-_+]|$)|(?P<long>cmn|yue|grc|fil|haw|nci|pap|sjn)\b")
+"""How the names of voices begin: `en-us`, `de+f3`, `en_GB-alan-low`. Not every word of three
+letters is a language: `amy-low`."""
 
 
 class SpokenText:
@@ -60,7 +68,7 @@ class SpokenText:
 
     def __init__(self, voice: str, language: str) -> None:
         found = LANGUAGE.match(voice.lower()) or LANGUAGE.match(language.lower())
-        self._spell_out = LANGUAGES.get(found["code"]) if found else None
+        self._spell_out = LANGUAGES.get(found["code"] or "") if found else None
         self._in_code = False
 
     def clause(self, text: str) -> str:
@@ -73,7 +81,7 @@ class SpokenText:
         heard = TAG.sub(" ", heard)
         heard = MAIL.sub(mail, heard)
         heard = ADDRESS.sub(address, heard)
-        heard = EMPHASIS.sub("", heard)
+        heard = LEFT_OVER.sub(" ", NOTE_NUMBER.sub("", EMPHASIS.sub("", heard)))
         heard = "".join(map(audible, heard))
         if self._spell_out is not None:
             heard = self._spell_out(heard)

@@ -106,17 +106,66 @@ WORDS = (
     (re.compile(r"(?<=\s)[+](?=\s?\d)"), "plus"),
     (re.compile(r"(?<=\s)(?:->|=>|\u2192)(?=\s)"), "to"),
     (re.compile(r"(?<![\w])~\s?(?=\d)"), "about "),
-    (re.compile(r"\be\.g\.,?"), "for example"),
-    (re.compile(r"\bi\.e\.,?"), "that is"),
-    (re.compile(r"\betc\."), "and so on"),
-    (re.compile(r"\bvs\.?(?=\s)"), "versus"),
+    (re.compile(r"(?<![\w<])(?:<=|\u2264)\s?(?=\d)"), "at most "),
+    (re.compile(r"(?<![\w>])(?:>=|\u2265)\s?(?=\d)"), "at least "),
+    (re.compile(r"(?<![\w<])<\s?(?=\d)"), "less than "),
+    (re.compile(r"(?<![\w>=-])>\s?(?=\d)"), "more than "),
+    (re.compile(r"(?<!\w)#(?=\d)"), "number "),
+    (re.compile(r"(?<=\d)\^(?=\d)"), " to the power of "),
+    (re.compile(r"(?<![\w.,])(\d+)x(?!\w)"), r"\1 times"),
+)
+
+SHORT = (
+    (r"\bMr\.(?=\s)", "Mister"),
+    (r"\bMrs\.(?=\s)", "Missus"),
+    (r"\bMs\.(?=\s)", "Miz"),
+    (r"\bDr\.(?=\s)", "Doctor"),
+    (r"\bProf\.(?=\s)", "Professor"),
+    (r"\bSt\.(?=\s[A-Z])", "Saint"),
+    (r"\bMt\.(?=\s[A-Z])", "Mount"),
+    (r"\bJr\.", "Junior"),
+    (r"\bSr\.", "Senior"),
+    (r"\bNo\.(?=\s?\d)", "number"),
+    (r"\b[Vv]ol\.(?=\s?\d)", "volume"),
+    (r"\bpp?\.(?=\s?\d)", "page"),
+    (r"\b[Ff]ig\.(?=\s?\d)", "figure"),
+    (r"\bapprox\.", "approximately"),
+    (r"\be\.g\.,?", "for example"),
+    (r"\bi\.e\.,?", "that is"),
+    (r"\betc\.", "and so on"),
+    (r"\bvs\.?(?=\s)", "versus"),
+)
+SHORT_WORDS = tuple((re.compile(pattern), said) for pattern, said in SHORT)
+"""Voices take the full stop of an abbreviation for the end of a sentence, and pause."""
+
+SHORT_MONTH = re.compile(
+    r"\b(?P<month>Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.(?=\s?\d{1,2}\b)"
+)
+HALF_OF_DAY = re.compile(r"(?<=\d)\s?(?P<half>[ap])\.m\.", re.IGNORECASE)
+INITIALS = re.compile(r"\b(?:[A-Z]\.){2,}|\b[A-Z]\.(?=\s[A-Z])")
+"""Of names, and such as U.S."""
+
+YEAR = re.compile(
+    rf"(?P<before>\b(?:[Ii]n|[Ss]ince|[Uu]ntil|[Bb]y|[Bb]efore|[Aa]fter|[Dd]uring|[Yy]ear|"
+    rf"{'|'.join(MONTHS)})\s|\b(?:{'|'.join(MONTHS)})\s\d{{1,2}},\s)"
+    r"(?P<century>1[1-9]|20)(?P<rest>\d\d)(?!\s?[%\w]|[.,]\d)(?![\w-])"
+)
+SLASHED_DATE = re.compile(
+    r"(?<![\w/])(?P<first>\d{1,2})/(?P<second>\d{1,2})/(?P<year>\d{4})(?![\w/])"
 )
 
 
 def spell_out(text: str) -> str:
     """`text` as it is said; what has no rule stays as it is."""
+    for pattern, words in SHORT_WORDS:
+        text = pattern.sub(words, text)
+    text = SHORT_MONTH.sub(month, text)
     text = ISO_DATE.sub(date, text)
+    text = SLASHED_DATE.sub(slashed_date, text)
+    text = YEAR.sub(year, text)
     text = CLOCK.sub(clock, text)
+    text = HALF_OF_DAY.sub(lambda found: f" {found['half'].upper()}M", text)
+    text = INITIALS.sub(lambda found: found[0].replace(".", " ").strip(), text)
     text = MONEY.sub(money, text)
     text = MONEY_AFTER.sub(money, text)
     text = DEGREES.sub(degrees, text)
@@ -128,7 +177,7 @@ def spell_out(text: str) -> str:
     text = THOUSANDS.sub(lambda found: found[0].replace(",", ""), text)
     for pattern, words in WORDS:
         text = pattern.sub(words, text)
-    return text
+    return text.replace("*", " ")  # of no two numbers
 
 
 def money(found: re.Match[str]) -> str:
@@ -168,6 +217,31 @@ def date(found: re.Match[str]) -> str:
     if not (1 <= month <= 12 and 1 <= day <= 31):
         return found[0]
     return f"{MONTHS[month - 1]} {day}, {found['year']}"
+
+
+def slashed_date(found: re.Match[str]) -> str:
+    """12/25/2026 or 25/12/2026; one that could be either stays, since nobody knows."""
+    first, second = int(found["first"]), int(found["second"])
+    if 1 <= first <= 12 < second <= 31:
+        return f"{MONTHS[first - 1]} {second}, {found['year']}"
+    if 1 <= second <= 12 < first <= 31:
+        return f"{MONTHS[second - 1]} {first}, {found['year']}"
+    return found[0]
+
+
+def month(found: re.Match[str]) -> str:
+    """The whole name of a month."""
+    return next(name for name in MONTHS if name.startswith(found["month"][:3]))
+
+
+def year(found: re.Match[str]) -> str:
+    """A year by its two halves, as English says it: 19 99, 20 26, 19 hundred, 19 oh 5."""
+    before, century, rest = found["before"], found["century"], found["rest"]
+    if century == "20" and rest[0] == "0":
+        return found[0]  # two thousand five
+    if rest == "00":
+        return f"{before}{century} hundred"
+    return f"{before}{century} {f'oh {rest[1]}' if rest[0] == '0' else rest}"
 
 
 def clock(found: re.Match[str]) -> str:

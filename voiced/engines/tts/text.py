@@ -4,33 +4,71 @@ from __future__ import annotations
 
 import re
 
+from voiced.engines.tts.abbreviations import goes_on
+
 FIRST_CLAUSE_CHARS = 12
 """A first clause may be this short, so that the voice begins early."""
+
+FIRST_WORDS_CHARS = 40
+"""A first clause this long without a mark ends before the next conjunction: the time to the first
+sound grows with its length."""
 
 CLAUSE_CHARS = 40
 LONGEST_CHARS = 300
 """About 20 s of speech: bounds the audio that one request makes."""
 
-# A run of marks is looked at from its start only, and as a whole: no search within it.
-BREAK = re.compile(r"(?<![.!?…])[.!?…]++[\"')\]]*+(?=\s)|[,;:](?=\s)|\n")
-ABBREVIATION = re.compile(
-    r"\b(?:Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|Inc|Ltd|Fig|vs|etc|approx|e\.g|i\.e|a\.m|p\.m|No|[A-Z])\.$"
+LONGEST_ADDRESS_CHARS = 2_000
+"""Of an address nothing but its host is said, so it may make a clause longer."""
+
+SPAN_CHARS = 200
+
+# What is said as one: code and links, whose marks are no ends, and addresses. Where the text ends
+# within one, what follows decides.
+_SPANS = (
+    rf"`[^`\n]{{1,{SPAN_CHARS}}}(?:`|\Z)",
+    rf"\[[^\[\]\n]{{0,{SPAN_CHARS}}}(?:\](?:\([^()\s]{{0,{SPAN_CHARS}}}(?:\)|\Z))?|\Z)",
+    r"(?:https?://|www\.)[^\s]+",
+    r"[\w.+-]{1,64}+@[\w.-]{1,253}",
 )
-LIST_NUMBER = re.compile(r"(?:^|\n)[ \t]*\d{1,3}[.)]\s*$")
+# A run of marks is looked at from its start only, and as a whole: no search within it.
+_CLOSING = r"[\"')\]*_~\u2019\u201d\u00bb]"
+_SENTENCE_END = rf"(?<![.!?…])[.!?…]++{_CLOSING}*+(?=\s)|\n|[。！？]{_CLOSING}*+"  # noqa: RUF001
+_PAUSE = r"[,;:][\"')\]*_~\u2019\u201d\u00bb]*+(?=\s)|[、，；：]"  # noqa: RUF001
+_CONJUNCTION = (
+    r"[ ](?=(?:and|but|or|because|which|while|when|where|if|so|then|until|unless|although|though)"
+    r"[ ])"
+)
+MARK = re.compile(
+    "|".join(
+        (
+            rf"(?P<span>{'|'.join(_SPANS)})",
+            rf"(?P<end>{_SENTENCE_END})",
+            rf"(?P<pause>{_PAUSE})",
+            rf"(?P<word>{_CONJUNCTION})",
+        )
+    )
+)
+ADDRESS = re.compile(r"\s*(?:https?://|www\.)\S*")
+LIST_NUMBER = re.compile(r"(?:^|\n)[ \t]*\d{1,3}[.)]\Z")
 """The number in front of a line of a list is no sentence of its own."""
 
+DATE = re.compile(r"\b[A-Z][a-z]{2,8}\.? \d{1,2},\Z")
+"""A day, as in "May 5, 2026": the comma belongs to the date where a year follows."""
+
+_NEXT = re.compile(r"\s*+(\S)")
 _SEEN_CHARS = LONGEST_CHARS + 1  # a longest clause, and the blank that ends it
-_ABBREVIATION_CHARS = 8  # more than the longest has
-_NUMBER_CHARS = 12
+_BEFORE_CHARS = 24  # more than the longest abbreviation, list number or date has
 
 
 class ClauseSplitter:
-    """Feed deltas, get clauses. Nothing is lost: the clauses add up to the text.
+    """Feed deltas, get clauses. Nothing is lost: the clauses add up to the text, and they are the
+    same however it comes.
 
     A clause ends at punctuation followed by white space, so never inside `3.5`, `12:30` or
-    `example.org`, nor after an abbreviation; a sentence end always counts, a comma only when
-    the clause is long enough to be worth a breath. The cost is linear in the text, with or
-    without punctuation, and each delta looks at a longest clause again.
+    `example.org`, nor after an abbreviation that goes on, nor inside an address, a link, or code
+    between backticks; a sentence end always counts, a comma only when the clause is long enough
+    to be worth a breath. The cost is linear in the text, with or without punctuation, and each
+    delta looks at a longest clause again.
     """
 
     def __init__(self) -> None:
@@ -42,9 +80,9 @@ class ClauseSplitter:
         self._text += delta
         clauses = []
         begin = 0
-        while (clause := self._find_clause(self._text[begin : begin + _SEEN_CHARS])) is not None:
-            clauses.append(clause)
-            begin += len(clause)
+        while (end := self._find_end(begin)) is not None:
+            clauses.append(self._text[begin:end])
+            begin = end
             self._first = False
         self._text = self._text[begin:]
         return clauses
@@ -54,22 +92,78 @@ class ClauseSplitter:
         rest, self._text = self._text, ""
         return [rest] if rest else []
 
-    def _find_clause(self, seen: str) -> str | None:
-        """The first clause of the next `_SEEN_CHARS` of text, or of what there is."""
-        shortest = FIRST_CLAUSE_CHARS if self._first else CLAUSE_CHARS
-        for found in BREAK.finditer(seen):
+    def _find_end(self, begin: int) -> int | None:
+        """Where in the text the clause from `begin` on ends; None where more text may tell."""
+        seen = self._text[begin : begin + _SEEN_CHARS]
+        full = len(seen) > LONGEST_CHARS
+        spans = []
+        for found in MARK.finditer(seen):
             end = found.end()
-            if end > LONGEST_CHARS:
+            if found["span"]:
+                if end == len(seen) and not full:
+                    return None
+                spans.append(found.span())
+            elif end > LONGEST_CHARS:
                 break
-            if found[0][0] in ".!?…\n":
-                if not (
-                    ABBREVIATION.search(seen, max(0, end - _ABBREVIATION_CHARS), end)
-                    or LIST_NUMBER.search(seen[max(0, end - _NUMBER_CHARS) : end])
-                ):
-                    return seen[:end]
-            elif end >= shortest:
-                return seen[:end]
-        if len(seen) > LONGEST_CHARS:
-            space = seen.rfind(" ", 1, LONGEST_CHARS)
-            return seen[: space if space > 0 else LONGEST_CHARS]
-        return None
+            elif (ends := self._ends(seen, found, full=full)) is None:
+                return None
+            elif ends:
+                return begin + end
+        return self._cut(begin, seen, spans) if full else None
+
+    def _ends(self, seen: str, found: re.Match[str], *, full: bool) -> bool | None:
+        """Whether a clause ends there; None where that depends on text to come."""
+        end = found.end()
+        if found["end"]:
+            if found[0] == "\n":
+                return True
+            after = _NEXT.match(seen, end)
+            before = seen[max(0, end - _BEFORE_CHARS) : end]
+            if LIST_NUMBER.search(before):
+                return False
+            return goes_on_or_ends(before, after, seen, end, full=full)
+        if found["word"]:
+            return self._first and end > FIRST_WORDS_CHARS
+        if end < (FIRST_CLAUSE_CHARS if self._first else CLAUSE_CHARS):
+            return False
+        if not DATE.search(seen, max(0, end - _BEFORE_CHARS), end):
+            return True
+        after = _NEXT.match(seen, end)
+        if after is None and not full:
+            return None
+        return after is None or not after[1].isdigit()
+
+    def _cut(self, begin: int, seen: str, spans: list[tuple[int, int]]) -> int | None:
+        """The end of a clause that has grown too long: between two words, not inside what is said
+        as one, and rather not beside a number, whose unit may follow, or an abbreviation."""
+        good = fair = 0
+        for place, character in enumerate(seen[:LONGEST_CHARS]):
+            if character != " " or not place:
+                continue
+            if any(start < place < end for start, end in spans):
+                continue
+            fair = place
+            before, after = seen[place - 1], seen[place + 1 : place + 2]
+            if not (before.isdigit() or before == "." or after.isdigit()):
+                good = place
+        if good or fair:
+            return begin + (good if good > LONGEST_CHARS // 2 else fair)
+        return self._end_of_address(begin)
+
+    def _end_of_address(self, begin: int) -> int | None:
+        most = begin + LONGEST_ADDRESS_CHARS
+        found = ADDRESS.match(self._text, begin, most)
+        if found is None:
+            return begin + LONGEST_CHARS
+        return found.end() if found.end() < len(self._text) or found.end() == most else None
+
+
+def goes_on_or_ends(
+    before: str, after: re.Match[str] | None, seen: str, end: int, *, full: bool
+) -> bool | None:
+    """Whether the sentence ends whose mark is at the end of `before`."""
+    said = goes_on(before, after[1] if after else "")
+    if said is not None:
+        return not said
+    # What comes next decides; a new line does as well as the beginning of a sentence.
+    return True if full or "\n" in seen[end:] else None
