@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from voiced.models.directory import Model
     from voiced.models.manifest import Manifest
-    from voiced.settings import Settings
 
 SOURCES = """\
 SOURCE is
@@ -33,8 +32,8 @@ SOURCE is
 What an interruption leaves is continued when the same source is added again."""
 
 SETTINGS = {
-    "whisper": '[stt] engine = "whisper", options = {{ model = "{name}" }}',
-    "llama": '[llm] engine = "llama", options = {{ model = "{name}" }}',
+    "whisper": '[stt] engine = "whisper", model = "{name}"',
+    "llama": '[llm] engine = "llama", model = "{name}"',
     "piper": '[tts] engine = "piper", voice = "{name}"',
 }
 """How each engine is told to use a model."""
@@ -77,7 +76,7 @@ def run_list(args: argparse.Namespace) -> int:
     settings = load_settings(args.config)
     directory = ModelsDirectory(models_directory(settings.store))
     listing = directory.look()
-    rows = [_row(settings, model) for model in listing.models]
+    rows = [_row(model, uses_of(settings, model, listing.models)) for model in listing.models]
     if args.json:
         _print_json({"directory": str(directory.path), "models": rows, "faults": listing.faults})
     elif rows:
@@ -90,7 +89,7 @@ def run_list(args: argparse.Namespace) -> int:
     return 1 if listing.faults else 0
 
 
-def _row(settings: Settings, model: Model) -> dict[str, object]:
+def _row(model: Model, uses: tuple[str, ...]) -> dict[str, object]:
     manifest = model.manifest
     return {
         "name": model.name,
@@ -99,7 +98,7 @@ def _row(settings: Settings, model: Model) -> dict[str, object]:
         "licence": manifest.licence if manifest else "",
         "source": manifest.source if manifest else "",
         "added": manifest.added if manifest else "",
-        "used_by": uses_of(settings, model),
+        "used_by": uses,
         "path": model.path,
     }
 
@@ -201,7 +200,7 @@ def run_remove(args: argparse.Namespace) -> int:
     settings = load_settings(args.config)
     directory = ModelsDirectory(models_directory(settings.store))
     model = _find(directory, args.name)
-    uses = uses_of(settings, model)
+    uses = uses_of(settings, model, directory.look().models)
     if uses and not args.force:
         raise UsageError(
             f"{model.name} is in use ({', '.join(uses)}): the daemon would not start without it; "
