@@ -236,10 +236,18 @@ class ChatProvider(Provider, frozen=True):
 
 
 class Stt(Section, frozen=True):
-    """Speech to text. `first_ms` is for `engine = "stub"`, which only measures."""
+    """Speech to text. `model` to `partials` are for `engine = "whisper"`; `first_ms` is for
+    `engine = "stub"`, which only measures."""
 
     engine: str = "phrases"
     language: str = "en"
+    model: str = ""
+    threads: Annotated[int, Meta(ge=0, le=64)] = 0
+    compute_type: Literal[
+        "default", "auto", "int8", "int8_float32", "int16", "float16", "bfloat16", "float32"
+    ] = "int8"
+    encoder_window: Literal["auto", "full"] = "auto"
+    partials: bool = True
     grace_s: Seconds = 2.0
     first_ms: NonNegative = 0.0
     options: dict[str, Any] = {}

@@ -110,7 +110,12 @@ class FakeStt(Leaving):
 
     @asynccontextmanager
     async def transcribe(
-        self, *, language: str, prompt: str = "", priority: Priority = Priority.SPECULATION
+        self,
+        *,
+        language: str,
+        prompt: str = "",
+        word_times: bool = False,
+        priority: Priority = Priority.SPECULATION,
     ) -> AsyncIterator[Utterance]:
         self.asked.append((language, prompt))
         async with self.entered():

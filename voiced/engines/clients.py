@@ -11,7 +11,6 @@ import trio
 
 from voiced.audio.chunks import ChunkBuffer
 from voiced.audio.pcm import SAMPLE_BYTES, SPEECH_HZ
-from voiced.engines.call import keep_latest
 from voiced.engines.ports import (
     PARTIALS,
     EngineInfo,
@@ -171,6 +170,15 @@ class _Reply:
         return _convert(part, TextDelta)
 
 
+PROGRESS = "progress_s"
+
+
+def keep_answer(unread: Part, part: Part) -> Part:
+    """A `Merge`: only the newest answer is of interest, and of progress only where there is
+    none."""
+    return unread if PROGRESS in part and PROGRESS not in unread else part
+
+
 class EngineStt:
     """`Stt` over a host: transcribes while the person speaks, where that disturbs nobody.
 
@@ -188,10 +196,17 @@ class EngineStt:
 
     @asynccontextmanager
     async def transcribe(
-        self, *, language: str, prompt: str = "", priority: Priority = Priority.SPECULATION
+        self,
+        *,
+        language: str,
+        prompt: str = "",
+        word_times: bool = False,
+        priority: Priority = Priority.SPECULATION,
     ) -> AsyncIterator[Utterance]:
         """See `Stt.transcribe`."""
-        params = {"language": language, "prompt": prompt}
+        params: dict[str, Any] = {"language": language, "prompt": prompt}
+        if word_times:
+            params["word_times"] = True
         utterance = _EngineUtterance(self._host, params, priority, self._max_bytes)
         try:
             yield utterance
@@ -236,7 +251,8 @@ class _EngineUtterance:
         if self._early is None:
             return None
         try:
-            part = await anext(self._early)
+            while PROGRESS in (part := await anext(self._early)):
+                pass
         except (EngineError, StopAsyncIteration):
             return None
         self._partial = _convert(part, Partial)
@@ -261,7 +277,7 @@ class _EngineUtterance:
         self._early_tried = True
         try:
             self._early = self._host.submit(
-                "transcribe", self._params, self._priority, merge=keep_latest
+                "transcribe", self._params, self._priority, merge=keep_answer
             )
         except (EngineBusy, EngineUnavailable):
             return
@@ -287,7 +303,7 @@ class _EngineUtterance:
             self._params,
             self._final_priority,
             requeue=self._final_priority is Priority.JOB,
-            merge=keep_latest,
+            merge=keep_answer,
         ) as call:
             audio = self._audio.join()
             for start in range(0, len(audio), _REPLAY_BYTES):

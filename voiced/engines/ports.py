@@ -111,12 +111,15 @@ class ChildEngine(Protocol):
     def run(self, work: Work) -> Mapping[str, Any]:
         """Do the work, blocking; return the final result. Raise `WorkCancelled` when cancelled.
 
-        transcribe: params `language`, `prompt`; audio from `work.chunks()` (PCM16 mono 16 kHz);
-            parts `{"text"}` (all that was heard so far, "" for nothing that is worth believing)
-            and, where known, `sentence` (whether these words are one of the few sentences that
-            the engine can hear), one for each empty chunk; result `{"text", "confidence",
+        transcribe: params `language`, `prompt`, `word_times` (whether the result should tell
+            when each word was said; it may be missing); audio from `work.chunks()` (PCM16 mono
+            16 kHz); parts `{"text"}` (all that was heard so far, "" for nothing that is worth
+            believing) and, where known, `stable` (the words of it that no later part takes
+            back) and `sentence` (whether these words are one of the few sentences that the
+            engine can hear), one for each empty chunk; parts `{"progress_s"}` at any time (so
+            many seconds of the audio are done for good); result `{"text", "confidence",
             "duration_s"}` and, where known, `segments` and `words` (maps of `start`,
-            `end` in seconds of this audio, `text`), `avg_logprob`, `no_speech_prob`.
+            `end` in seconds of this audio, `text`), `avg_logprob`, `no_speech_prob`, `language`.
         reply: params `messages` (OpenAI chat shape), `tools` (name, description, parameters),
             `max_output_tokens` or None, and, unless it is "auto", `tool_choice` (`ToolChoice`;
             an engine that cannot do as it says raises `ToolChoiceError`); parts `{"text"}` (a
@@ -155,6 +158,8 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     """Of engines with the capability `word_times`."""
     avg_logprob: float | None = None
     no_speech_prob: float | None = None
+    language: str = ""
+    """Of engines that find it out: what was spoken."""
 
 
 class Partial(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,11 +167,13 @@ class Partial(msgspec.Struct, frozen=True, kw_only=True):
 
     `text` is empty where nothing was heard that is worth believing. `sentence` is False where
     the engine is certain to be in the middle of one of the few sentences that it can hear, True
-    at the end of one, and None where it does not know.
+    at the end of one, and None where it does not know. `stable` grows at its end only: the words
+    that may be shown, since no later answer takes them back.
     """
 
     text: str
     sentence: bool | None = None
+    stable: str = ""
 
 
 class TextDelta(msgspec.Struct, frozen=True):
@@ -243,9 +250,15 @@ class Stt(Protocol):
     def info(self) -> EngineInfo: ...
 
     def transcribe(
-        self, *, language: str, prompt: str = "", priority: Priority = Priority.SPECULATION
+        self,
+        *,
+        language: str,
+        prompt: str = "",
+        word_times: bool = False,
+        priority: Priority = Priority.SPECULATION,
     ) -> AbstractAsyncContextManager[Utterance]:
-        """Open an utterance; leaving the context cancels what is still running."""
+        """Open an utterance; leaving the context cancels what is still running. Without
+        `word_times` an engine may spare itself `Transcript.words`."""
         ...
 
 

@@ -35,6 +35,7 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
     speech_prob: float
     avg_logprob: float | None = None
     no_speech_prob: float | None = None
+    language: str = ""
     segments: tuple[Timed, ...] = ()
     words: tuple[Timed, ...] = ()
 
@@ -59,6 +60,7 @@ class Transcriber(msgspec.Struct, frozen=True, kw_only=True):
     stt: Stt
     language: str
     prompt: str = ""
+    word_times: bool = False
     priority: Priority = Priority.CONVERSATION
 
 
@@ -103,7 +105,10 @@ async def _transcribe(pcm: bytes, transcriber: Transcriber) -> Transcript:
 
 async def _transcribe_once(pcm: bytes, transcriber: Transcriber) -> Transcript:
     async with transcriber.stt.transcribe(
-        language=transcriber.language, prompt=transcriber.prompt, priority=transcriber.priority
+        language=transcriber.language,
+        prompt=transcriber.prompt,
+        word_times=transcriber.word_times,
+        priority=transcriber.priority,
     ) as utterance:
         for start in range(0, len(pcm), FEED_BYTES):
             await utterance.feed(pcm[start : start + FEED_BYTES])
@@ -128,6 +133,7 @@ def _passage(stretch: wire.Stretch, transcript: Transcript) -> Passage:
         speech_prob=stretch.speech_prob,
         avg_logprob=transcript.avg_logprob,
         no_speech_prob=transcript.no_speech_prob,
+        language=transcript.language,
         segments=placed(transcript.segments),
         words=placed(transcript.words),
     )

@@ -66,6 +66,11 @@ class TranscriptionForm(Struct, frozen=True, kw_only=True):
         told = {name: value for name, value in told.items() if value is not None}
         return msgspec.structs.replace(standard, **told)
 
+    @property
+    def wants_word_times(self) -> bool:
+        """Whether the answer needs them, if only to tell sentences apart."""
+        return "word" in self.timestamp_granularities or self.response_format in ("srt", "vtt")
+
     def hint(self) -> str:
         """What the engine is told to expect."""
         return " ".join(part for part in (self.prompt, ", ".join(self.keywords)) if part)

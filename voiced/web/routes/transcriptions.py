@@ -103,6 +103,7 @@ class _Task:
             stt=services.stt,
             language=choose_language(self._form, info, services.settings.stt),
             prompt=self._form.hint(),
+            word_times=self._form.wants_word_times,
         )
         self._job = self._form.job(decode_job(services.settings))
         self._file = form.file
@@ -157,7 +158,8 @@ class _Task:
             case "vtt":
                 return write_vtt(list_segments(passages)).encode()
             case "verbose_json":
-                language = self._transcriber.language
+                found = (passage.language for passage in passages if passage.language)
+                language = next(found, self._transcriber.language)
                 return msgspec.json.encode(
                     make_verbose(passages, self._form, language=language, duration_s=duration_s)
                 )

@@ -1,0 +1,358 @@
+"""Whisper through the real library, on models made on the spot."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.engines.whisper_helpers import Hearing, hear, loaded, silence, sound, stable_texts
+from tests.models.whisper_model import SENTENCE, WORD_S, Listener, write_listener
+from tests.patience import CEILING_S
+from voiced.engines.ports import WorkCancelled
+from voiced.engines.stt import whisper_utterance
+from voiced.engines.stt.whisper import WhisperEngine
+from voiced.engines.stt.whisper_decoder import WindowDecoder
+from voiced.errors import EngineFailed, ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whisper")
+    write_listener(folder / "listener")
+    write_listener(folder / "german", Listener(language="de"))
+    write_listener(folder / "rambler", Listener(rambles=True))
+    write_listener(folder / "endless", Listener(endless=True))
+    sentences = ("Hello", "there.", "It", "is", "late.", "Good", "night")
+    write_listener(folder / "sentences", Listener(words=sentences))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine(models: Path) -> WhisperEngine:
+    return loaded(models / "listener")
+
+
+def words_of(count: int) -> str:
+    return " ".join(SENTENCE[:count])
+
+
+def test_it_tells_what_it_can(models: Path) -> None:
+    info = WhisperEngine({"model": str(models / "listener"), "language": "en"}).load()
+    assert (info.kind, info.name, info.model) == ("stt", "whisper", "listener")
+    assert set(info.languages) == {"en", "de", "fr", "ja"}
+    assert {"partials", "word_times"} <= set(info.capabilities)
+
+
+@pytest.mark.parametrize("seconds", [0.6, 1.5, 2.4, 3.0, 3.9])
+def test_more_speech_is_more_words(engine: WhisperEngine, seconds: float) -> None:
+    result = hear(engine, sound(seconds))
+    said = result["text"].split()
+    assert said == list(SENTENCE[: len(said)])
+    assert abs(len(said) - seconds / WORD_S) <= 1.5
+    assert result["confidence"] > 0.9
+    assert result["duration_s"] == pytest.approx(seconds)
+
+
+def test_the_whole_window_gives_the_same(models: Path, engine: WhisperEngine) -> None:
+    full = loaded(models / "listener", encoder_window="full")
+    for seconds in (1.0, 3.0):
+        assert hear(full, sound(seconds))["text"] == hear(engine, sound(seconds))["text"]
+
+
+def test_audio_in_crumbs_is_audio_in_one_piece(engine: WhisperEngine) -> None:
+    pcm = sound(2.0)
+    crumbs = [pcm[at : at + 333] for at in range(0, len(pcm), 333)]
+    assert hear(engine, *crumbs) == hear(engine, pcm)
+
+
+@pytest.mark.parametrize("pcm", [b"", silence(2.0), sound(2.0, level=0.0005), sound(2.0, 0.002)])
+def test_where_nobody_speaks_there_is_no_text(engine: WhisperEngine, pcm: bytes) -> None:
+    result = hear(engine, pcm)
+    assert (result["text"], result["confidence"]) == ("", 0.0)
+    assert result["no_speech_prob"] > 0.6
+
+
+def test_without_the_gate_the_model_would_make_words_up(
+    engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voiced.engines.stt.whisper_decoder.is_invented", lambda *_: False)
+    assert hear(engine, sound(2.0, level=0.002))["text"]
+
+
+# -- languages and prompts ----------------------------------------------------------------
+
+
+def test_the_language_is_found_out_where_none_is_given(models: Path) -> None:
+    engine = loaded(models / "german", language="auto")
+    assert hear(engine, sound(1.0), language="auto")["language"] == "de"
+    assert hear(engine, sound(1.0), language="")["language"] == "de"
+    assert hear(engine, sound(1.0), language="fr-CA")["language"] == "fr"
+
+
+def test_it_is_found_out_once_an_utterance(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = loaded(models / "german", language="auto")
+    asked: list[object] = []
+    model = engine._model
+    assert model is not None
+    detect = model.detect_language
+
+    def counted(encoded: object) -> str:
+        asked.append(encoded)
+        return detect(encoded)
+
+    monkeypatch.setattr(model, "detect_language", counted)
+    work = Hearing(sound(1.0), b"", sound(1.0), b"", sound(1.0), language="auto")
+    assert engine.run(work)["language"] == "de"
+    assert len(asked) == 1
+
+
+def test_a_language_that_it_does_not_know_is_refused(models: Path, engine: WhisperEngine) -> None:
+    with pytest.raises(EngineFailed, match="'xx'"):
+        hear(engine, sound(1.0), language="xx")
+    with pytest.raises(ModelError, match=r"stt\.language.*'xx'"):
+        WhisperEngine({"model": str(models / "listener"), "language": "xx"}).load()
+
+
+def test_a_prompt_stands_before_the_text(engine: WhisperEngine) -> None:
+    model = engine._model
+    assert model is not None
+    prompt = model.prompt("en", "Ada")
+    plain = model.prompt("en", "")
+    assert prompt[-len(plain) :] == plain
+    assert model.text("en", prompt[1 : -len(plain)]) == " Ada"
+    endless = model.prompt("en", "Ada " * 1000)
+    assert len(endless) <= 448 / 2 + len(plain)
+    assert isinstance(hear(engine, sound(1.0), prompt="Ada " * 1000)["text"], str)
+
+
+# -- guards -------------------------------------------------------------------------------
+
+
+def test_a_loop_on_a_short_window_is_decoded_again_on_30_s(
+    models: Path, engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows: list[int] = []
+    rambler = loaded(models / "rambler")
+    model = rambler._model
+    assert model is not None
+    encode = model.encode
+
+    def noted(samples: NDArray[np.float32], frames: int) -> object:
+        windows.append(frames)
+        return encode(samples, frames)
+
+    monkeypatch.setattr(model, "encode", noted)
+    result = hear(rambler, sound(3.0))
+    assert windows == [400, 3000]
+    said = result["text"].split()
+    assert said == list(SENTENCE[: len(said)])
+    assert abs(len(said) - 10) <= 2
+
+
+def test_without_the_guards_it_would_ramble(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voiced.engines.stt.whisper_decoder.find_loop", lambda _tokens: None)
+    monkeypatch.setattr(WindowDecoder, "_is_wrong", lambda *_: False)
+    said = hear(loaded(models / "rambler"), sound(3.0))["text"].split()
+    assert len(said) > len(SENTENCE) + 10
+
+
+def test_a_loop_that_stays_is_cut_to_one_round(models: Path) -> None:
+    text = hear(loaded(models / "endless"), sound(3.0))["text"]
+    assert text == " ".join(SENTENCE)
+
+
+# -- while somebody speaks ----------------------------------------------------------------
+
+
+def test_asked_it_tells_what_it_has_heard_so_far(engine: WhisperEngine) -> None:
+    pieces = [piece for _ in range(4) for piece in (sound(0.9), b"")]
+    work = Hearing(*pieces)
+    result = engine.run(work)
+    texts = [part["text"] for part in work.parts]
+    assert len(texts) == 4
+    assert result["text"].startswith(texts[-1])
+    for before, after in itertools.pairwise(texts):
+        assert after.startswith(before)
+        assert len(after) > len(before)
+    stable = stable_texts(work.parts)
+    assert stable[0] == ""
+    assert stable[1] == texts[0]  # what two in a row have
+    for before, after in itertools.pairwise([*stable, result["text"]]):
+        assert after.startswith(before)
+
+
+def test_partials_can_be_turned_off(models: Path) -> None:
+    engine = WhisperEngine({"model": str(models / "listener"), "language": "en", "partials": False})
+    assert "partials" not in engine.load().capabilities
+
+
+def test_silence_behind_the_last_question_needs_no_decoding_again(
+    engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+    hear_window = WindowDecoder.hear
+
+    def counted(self: WindowDecoder, samples: NDArray[np.float32], language: str) -> object:
+        heard.append(len(samples))
+        return hear_window(self, samples, language)
+
+    monkeypatch.setattr(WindowDecoder, "hear", counted)
+    work = Hearing(sound(2.0), b"", silence(0.3))
+    assert engine.run(work)["text"] == work.parts[0]["text"]
+    assert len(heard) == 1
+    heard.clear()
+    hear(engine, sound(2.0), b"", silence(0.1), sound(0.5))
+    assert len(heard) == 2
+
+
+def test_a_crumb_of_audio_is_not_worth_a_question(engine: WhisperEngine) -> None:
+    work = Hearing(sound(0.1), b"")
+    engine.run(work)
+    assert work.parts == [{"text": "", "stable": ""}]
+
+
+# -- long recordings ----------------------------------------------------------------------
+
+
+def test_a_long_recording_is_heard_window_by_window(engine: WhisperEngine) -> None:
+    pieces = [sound(4.0), silence(20.0), sound(3.0), silence(1.0), sound(3.0), silence(30.0)]
+    work = Hearing(*pieces, sound(1.5))
+    result = engine.run(work)
+    assert result["duration_s"] == pytest.approx(62.5)
+    done = [part["progress_s"] for part in work.parts]
+    assert len(done) == 2
+    assert done == sorted(done)
+    segments = result["segments"]
+    assert " ".join(segment["text"] for segment in segments) == result["text"]
+    for before, after in itertools.pairwise(segments):
+        assert before["end"] <= after["start"]
+    # What stands in the windows begins anew in each: the script of these models does.
+    assert result["text"].count("turn on the lamp") >= 2
+
+
+def test_partials_go_on_over_the_border_of_windows(engine: WhisperEngine) -> None:
+    work = Hearing(sound(4.0), b"", silence(24.0), sound(1.2), b"", silence(4.0), sound(1.2), b"")
+    engine.run(work)
+    for before, after in itertools.pairwise(stable_texts(work.parts)):
+        assert after.startswith(before)
+
+
+# -- word times ---------------------------------------------------------------------------
+
+
+def test_words_are_placed_where_they_were_said(engine: WhisperEngine) -> None:
+    assert "words" not in hear(engine, sound(3.0))
+    result = hear(engine, sound(3.0), word_times=True)
+    words = result["words"]
+    assert " ".join(word["text"] for word in words) == result["text"]
+    for number, word in enumerate(words):
+        assert word["start"] <= word["end"] <= 3.0
+        assert word["start"] == pytest.approx(number * WORD_S, abs=0.2)
+
+
+def test_words_of_later_windows_are_placed_in_the_recording(engine: WhisperEngine) -> None:
+    result = hear(engine, silence(28.0), sound(2.4), silence(2.0), sound(1.2), word_times=True)
+    assert all(0 <= word["start"] <= word["end"] <= 33.6 for word in result["words"])
+    assert max(word["end"] for word in result["words"]) > 29
+
+
+def test_sentences_are_segments_where_the_times_are_known(models: Path) -> None:
+    result = hear(loaded(models / "sentences"), sound(2.1), word_times=True)
+    texts = [segment["text"] for segment in result["segments"]]
+    assert texts[:2] == ["Hello there.", "It is late."]
+    starts = [segment["start"] for segment in result["segments"]]
+    assert starts[1] == pytest.approx(2 * WORD_S, abs=0.2)
+
+
+# -- cancelling ---------------------------------------------------------------------------
+
+
+def test_a_cancel_before_and_between_calls_ends_the_work(engine: WhisperEngine) -> None:
+    work = Hearing(sound(1.0))
+    work.cancel()
+    with pytest.raises(WorkCancelled):
+        engine.run(work)
+
+
+@pytest.mark.parametrize("call", ["encode", "decode", "align"])
+def test_a_cancel_in_a_call_does_not_wait_for_its_end(
+    models: Path, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = loaded(models / "listener")
+    model = engine._model
+    assert model is not None
+    native = getattr(model, call)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(*args: object) -> object:
+        begun.set()
+        assert go_on.wait(CEILING_S)
+        return native(*args)
+
+    monkeypatch.setattr(model, call, slow)
+    work = Hearing(sound(1.0), word_times=True)
+    ended = threading.Event()
+
+    def run() -> None:
+        with pytest.raises(WorkCancelled):
+            engine.run(work)
+        ended.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert begun.wait(CEILING_S)
+    work.cancel()
+    assert ended.wait(CEILING_S)  # though the call is still under way
+    thread.join()
+    monkeypatch.setattr(model, call, native)
+    after: list[str] = []
+    follower = threading.Thread(target=lambda: after.append(hear(engine, sound(1.5))["text"]))
+    follower.start()
+    go_on.set()
+    follower.join(CEILING_S)
+    assert after == [words_of(4)] or after == [words_of(5)]
+
+
+def test_a_failing_call_fails_the_request_and_no_more(
+    engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = engine._model
+    assert model is not None
+
+    def broken(*_: object) -> object:
+        raise RuntimeError("out of something")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "encode", broken)
+        with pytest.raises(RuntimeError, match="something"):
+            hear(engine, sound(1.0))
+    assert hear(engine, sound(1.5))["text"]
+
+
+def test_only_what_it_needs_is_imported() -> None:
+    code = (
+        "import sys; import voiced.engines.stt.whisper;"
+        "from voiced.engines.stt.whisper_model import _submodules;"
+        "_submodules('feature_extractor', 'tokenizer');"
+        "print([m for m in ('trio', 'faster_whisper', 'av', 'onnxruntime', 'huggingface_hub',"
+        " 'structlog') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=CEILING_S
+    )
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+def test_texts_are_joined_with_spaces_and_without_empty_ones() -> None:
+    assert whisper_utterance.join("", "a", "", "b") == "a b"

@@ -1,0 +1,131 @@
+"""Speech to text by Whisper: any speech, many languages, from a model on disk.
+
+Where faster-whisper's `transcribe` pads to 30 s and searches with five beams, this encodes the
+real length, takes the likeliest token, and can be stopped. What that risks is guarded against
+(`whisper_guards`).
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from voiced.engines.ports import PARTIALS, WORD_TIMES, EngineInfo
+from voiced.engines.stt.whisper_calls import Caller, Turns
+from voiced.engines.stt.whisper_decoder import AUTO, WindowDecoder
+from voiced.engines.stt.whisper_model import MODEL, RATE, WhisperModel
+from voiced.engines.stt.whisper_utterance import Utterance
+from voiced.errors import EngineFailed, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from voiced.engines.ports import Work
+
+MOST_THREADS = 4
+"""Threads by default; beyond, the small models that run on such machines gain little."""
+
+CONCURRENCY = 2
+"""Utterances that are listened to at once. They share the model, call by call, so that somebody
+who speaks while a recording is transcribed is heard before that is over."""
+
+
+class WhisperEngine:
+    """`ChildEngine` of kind stt.
+
+    Options: `model` (a directory, by its name in `models` under the state directory or by its
+    path; empty for the only one there), `language` ("auto" finds out), `threads`,
+    `compute_type`, `encoder_window`, `partials`.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self._language = str(options.get("language") or "auto")
+        self._full = options.get("encoder_window", "auto") == "full"
+        self._partials = bool(options.get("partials", True))
+        self._turns = Turns()
+        self._model: WhisperModel | None = None
+
+    def load(self) -> EngineInfo:
+        """Raises `ModelError` naming file, cause and remedy where there is no usable model."""
+        models = Path(str(self._options.get("state_directory") or "")) / "models"
+        folder = find_model(models, str(self._options.get("model") or ""))
+        self._model = WhisperModel(
+            folder,
+            threads=int(self._options.get("threads") or min(MOST_THREADS, os.cpu_count() or 1)),
+            compute_type=str(self._options.get("compute_type") or "default"),
+        )
+        if self._language not in (*AUTO, *self._model.languages):
+            raise ModelError(
+                f"stt.language: the Whisper model {folder} does not know {self._language!r}"
+                + ("" if self._model.multilingual else "; it is for English only")
+            )
+        return EngineInfo(
+            kind="stt",
+            name="whisper",
+            version=version("faster-whisper"),
+            model=folder.name,
+            languages=self._model.languages,
+            capabilities=("streaming", WORD_TIMES, *((PARTIALS,) if self._partials else ())),
+            sample_rates=(RATE,),
+            concurrency=CONCURRENCY,
+        )
+
+    def warm_up(self) -> None:
+        """Run encoder and decoder once: the first runs of a model allocate."""
+        assert self._model is not None, "load comes first"
+        encoded = self._model.encode(np.zeros(RATE, np.float32), 300)
+        prompt = self._model.prompt(self._model.languages[0], "")
+        self._model.decode(encoded, prompt, [])
+
+    def run(self, work: Work) -> Mapping[str, Any]:
+        """Answer `transcribe` requests, as `ChildEngine.run` describes them.
+
+        A part has, besides `text`, all that was heard so far, `stable`: the words of it that no
+        later part takes back.
+        """
+        assert self._model is not None, "load comes first"
+        language = self._choose(str(work.params.get("language") or self._language))
+        decoder = WindowDecoder(
+            self._model,
+            Caller(work, self._turns),
+            prompt=str(work.params.get("prompt") or ""),
+            full=self._full,
+        )
+        word_times = bool(work.params.get("word_times", False))
+        utterance = Utterance(decoder, language, work.emit, word_times=word_times)
+        for chunk in work.chunks():
+            if chunk:
+                utterance.feed(chunk)
+            elif self._partials:
+                work.emit(utterance.so_far())
+        return utterance.finish()
+
+    def _choose(self, language: str) -> str:
+        assert self._model is not None
+        if language in AUTO:
+            return language if self._model.multilingual else "en"
+        language = language.lower().partition("-")[0]
+        if language not in self._model.languages:
+            raise EngineFailed(f"the speech recogniser does not know the language {language!r}")
+        return language
+
+
+def find_model(models: Path, wanted: str) -> Path:
+    """The directory of the model that the settings name. Raises `ModelError` without a name
+    where there is not exactly one."""
+    if wanted:
+        return models / Path(wanted).expanduser()
+    found = sorted(path.parent for path in models.glob(f"*/{MODEL}"))
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(path.name for path in found)
+    have = f"there are several in {models}: {names}" if found else f"there is none in {models}"
+    raise ModelError(
+        f"stt.model names no Whisper model, and {have}; set it to the name of a directory there, "
+        "or to a path"
+    )

@@ -1,0 +1,181 @@
+"""One utterance of any length, fed while it is spoken: windows settled one by one, partial
+transcripts in between, and the result."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from voiced.engines.stt.whisper_agreement import Agreement
+from voiced.engines.stt.whisper_decoder import AUTO, Heard
+from voiced.engines.stt.whisper_windows import (
+    RATE,
+    WINDOW,
+    adds_nothing,
+    find_cut,
+    to_samples,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from voiced.engines.stt.whisper_decoder import WindowDecoder
+
+LEAST_SPEECH = RATE // 4
+"""With less than a quarter of a second there is nothing worth asking the model about."""
+
+
+ENDS = (".", "?", "!", "…", "\u3002", "\uff1f", "\uff01")
+"""What a sentence ends with; the last three are those of Chinese and Japanese."""
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """A window that is over: what was heard in it, where it lies, in samples, and when its words
+    were said, in seconds of the utterance."""
+
+    heard: Heard
+    start: int
+    end: int
+    words: list[tuple[str, float, float]]
+
+
+class Utterance:
+    """Audio comes by `feed`; `so_far` and `finish` decode. Both raise `WorkCancelled`."""
+
+    def __init__(
+        self,
+        decoder: WindowDecoder,
+        language: str,
+        tell: Callable[[Mapping[str, Any]], None],
+        *,
+        word_times: bool,
+    ) -> None:
+        """`tell` is given `progress_s` after each window but the last."""
+        self._tell = tell
+        self._decoder = decoder
+        self._language = language
+        self._word_times = word_times
+        self._audio = bytearray()  # from the end of the last settled window on
+        self._start = 0
+        self._settled: list[Settled] = []
+        self._agreement = Agreement()
+        self._stable = ""
+        self._last: tuple[int, Heard] | None = None
+        """The newest hypothesis, and how many bytes of audio it is of."""
+
+    def feed(self, pcm: bytes) -> None:
+        """Add PCM16 mono at 16 kHz. Decodes what fills a window."""
+        self._audio += pcm
+        while len(self._audio) > 2 * WINDOW:
+            samples = to_samples(bytes(self._audio[: 2 * WINDOW]))
+            self._settle(samples[: find_cut(samples)])
+            self._tell({"progress_s": self._start / RATE})
+
+    def so_far(self) -> Mapping[str, Any]:
+        """A part: `text`, everything heard so far, and `stable`, what of it will not change."""
+        samples = self._samples()
+        if len(samples) >= LEAST_SPEECH:
+            heard = self._hear(samples)
+            self._agreement.push(self._decoder.words(heard) if heard.text else [])
+        else:
+            heard = Heard()
+        return {
+            "text": join(*(settled.heard.text for settled in self._settled), heard.text),
+            "stable": join(self._stable, self._agreement.text),
+        }
+
+    def finish(self) -> Mapping[str, Any]:
+        """The result."""
+        samples = self._samples()
+        if len(samples) or not self._settled:
+            self._settle(samples)
+        return self._result()
+
+    def _samples(self) -> NDArray[np.float32]:
+        return to_samples(bytes(self._audio))
+
+    def _hear(self, samples: NDArray[np.float32]) -> Heard:
+        """Decode the open window, unless only quiet has come since that was done."""
+        if self._last is not None:
+            done, heard = self._last
+            if done and adds_nothing(samples[:done], samples[done:]):
+                return heard
+        heard = self._decoder.hear(samples, self._language)
+        self._language = heard.language or self._language  # found out once an utterance
+        self._last = (len(samples), heard)
+        return heard
+
+    def _settle(self, samples: NDArray[np.float32]) -> None:
+        """A window is over."""
+        whole = len(samples) * 2 >= len(self._audio) - 1
+        heard = self._hear(samples) if whole else self._decoder.hear(samples, self._language)
+        words: list[tuple[str, float, float]] = []
+        if self._word_times and heard.text:
+            begin = self._start / RATE
+            found = self._decoder.word_times(heard, len(samples))
+            words = [(word, begin + start, begin + end) for word, start, end in found]
+        end = self._start + len(samples)
+        self._language = heard.language or self._language
+        self._settled.append(
+            Settled(msgspec.structs.replace(heard, encoded=None), self._start, end, words)
+        )
+        self._start = end
+        del self._audio[: 2 * len(samples)]
+        self._stable = join(self._stable, self._agreement.settle(self._decoder.words(heard)))
+        self._agreement = Agreement()
+        self._last = None
+
+    def _result(self) -> Mapping[str, Any]:
+        spoken = [settled for settled in self._settled if settled.heard.text]
+        weights = [len(settled.heard.tokens) + 1 for settled in spoken]
+        logprob = 0.0
+        if spoken:
+            sums = (s.heard.avg_logprob * w for s, w in zip(spoken, weights, strict=True))
+            logprob = sum(sums) / sum(weights)
+        result: dict[str, Any] = {
+            "text": join(*(settled.heard.text for settled in spoken)),
+            "confidence": math.exp(min(logprob, 0.0)) if spoken else 0.0,
+            "duration_s": self._start / RATE,
+            "language": "" if self._language in AUTO else self._language,
+            "avg_logprob": logprob,
+            "no_speech_prob": min(s.heard.no_speech_prob for s in spoken or self._settled),
+        }
+        if self._word_times:
+            result["words"] = [timed(*word) for settled in spoken for word in settled.words]
+        # One window is no finer than what was asked about; sentences are.
+        if self._word_times or len(self._settled) > 1:
+            result["segments"] = [part for settled in spoken for part in segments_of(settled)]
+        return result
+
+
+def segments_of(settled: Settled) -> Iterator[dict[str, Any]]:
+    """The sentences of a window where the times of its words are known, or else the window."""
+    sure = {
+        "avg_logprob": settled.heard.avg_logprob,
+        "no_speech_prob": settled.heard.no_speech_prob,
+    }
+    if not settled.words:
+        whole = timed(settled.heard.text, settled.start / RATE, settled.end / RATE)
+        yield {**whole, **sure}
+    sentence: list[tuple[str, float, float]] = []
+    for number, word in enumerate(settled.words, 1):
+        sentence.append(word)
+        if word[0].endswith(ENDS) or number == len(settled.words):
+            text = " ".join(word for word, _, _ in sentence)
+            yield {**timed(text, sentence[0][1], sentence[-1][2]), **sure}
+            sentence.clear()
+
+
+def timed(text: str, start: float, end: float) -> dict[str, Any]:
+    """A part of the transcript, as the port has it."""
+    return {"start": start, "end": end, "text": text}
+
+
+def join(*texts: str) -> str:
+    """Texts one after the other, with a space where both are written with spaces."""
+    return " ".join(text for text in texts if text)
