@@ -199,9 +199,12 @@ MIRROR = 16
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
-    """What a listener says. `rambles`: it says the last word on and on, unless it is given a
-    window of 30 s; `endless`: even then. `level` is the mean of the mel bands, as Whisper scales
-    them, from which on a frame is loud."""
+    """What a listener says: no more than `words`, however long the sound.
+
+    `rambles`: it says the last word on and on, unless it is given a window of 30 s; `endless`:
+    even then. `level` is the mean of the mel bands, as Whisper scales them, from which on a
+    frame is loud.
+    """
 
     words: tuple[str, ...] = SENTENCE
     language: str = "en"
@@ -298,6 +301,8 @@ def _speak(decoder: Any, vocabulary: Vocabulary, plan: Listener) -> None:  # noq
         place = PROMPT + count
         places[place, TOKEN] = 8 * directions[token]
         places[place, PLACE] = places[place, AIM] = min((count + 0.5) * WORD_S / 30, 2)
+        if count >= len(plan.words) and not (plan.rambles or plan.endless):
+            places[place, PLACE] = 2  # behind any sound
     places[:, ONE] = 1
     for channel in (PLACE, ONE, AIM):
         places[:, channel + MIRROR] = -places[:, channel]
