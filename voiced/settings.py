@@ -235,11 +235,21 @@ class ChatProvider(Provider, frozen=True):
     max_tokens_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
 
 
+class SpeechProvider(Provider, frozen=True):
+    """A server that speaks: `/audio/speech`. `sample_rate` is of its PCM; WAV tells its own."""
+
+    voice: str = ""
+    format: Literal["pcm", "wav"] = "pcm"
+    sample_rate: Annotated[int, Meta(ge=8_000, le=48_000)] = 24_000
+
+
 class Stt(Section, frozen=True):
     """Speech to text. `model` to `partials` are for `engine = "whisper"`; `first_ms` is for
     `engine = "stub"`, which only measures."""
 
     engine: str = "phrases"
+    providers: tuple[Provider, ...] = ()
+    engine_first: bool = False
     language: str = "en"
     model: str = ""
     threads: Annotated[int, Meta(ge=0, le=64)] = 0
@@ -272,6 +282,8 @@ class Tts(Section, frozen=True):
     """Text to speech. `first_ms` and `audio_s` are for `engine = "stub"`, which only measures."""
 
     engine: str = "espeak"
+    providers: tuple[SpeechProvider, ...] = ()
+    engine_first: bool = False
     voice: str = "en-us"
     voices: dict[str, str] = {}
     speed: Annotated[float, Meta(ge=0.25, le=1.5)] = 1.0

@@ -10,16 +10,27 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import structlog
+from msgspec import structs
 
 from voiced.engines.ports import Priority
 from voiced.engines.spec import LABELS
+from voiced.engines.tts.voices import Voices
 from voiced.errors import EngineError, EngineUnavailable, NotUnderstood, ToolChoiceError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from voiced.engines.ports import EngineInfo, Kind, Llm, ReplyPart, ToolChoice
+    from voiced.engines.ports import (
+        EngineInfo,
+        Kind,
+        Llm,
+        PcmChunk,
+        ReplyPart,
+        ToolChoice,
+        Tts,
+    )
+    from voiced.settings import Tts as TtsSettings
 
 log = structlog.get_logger(__name__)
 
@@ -174,3 +185,58 @@ class FirstOf(Generic[_EngineT_co, _PartT]):
                 raise StopAsyncIteration
             return first
         raise self._order.exhausted(errors)
+
+
+class FailoverTts:
+    """`Tts` over several. It declares no voices, so that the name that a client asked for reaches
+    each of them, and each makes of it what it can."""
+
+    def __init__(self, order: Order[Tts]) -> None:
+        self._order = order
+
+    @property
+    def info(self) -> EngineInfo:
+        """That of the engine that would be asked now, without its voices."""
+        return structs.replace(self._order.info, voices=(), variants=())
+
+    @asynccontextmanager
+    async def speak(
+        self,
+        text: str,
+        *,
+        voice: str = "",
+        speed: float = 1.0,
+        priority: Priority = Priority.CONVERSATION,
+    ) -> AsyncIterator[AsyncIterator[PcmChunk]]:
+        """See `Tts.speak`."""
+
+        def ask(tts: Tts) -> AbstractAsyncContextManager[AsyncIterator[PcmChunk]]:
+            return tts.speak(text, voice=voice, speed=speed, priority=priority)
+
+        async with AsyncExitStack() as stack:
+            yield FirstOf(self._order, ask, stack)
+
+
+class OwnVoices:
+    """`Tts` over an engine of our own that is given the names that clients use."""
+
+    def __init__(self, tts: Tts, settings: TtsSettings) -> None:
+        self._tts = tts
+        self._voices = Voices(settings, tts)
+
+    @property
+    def info(self) -> EngineInfo:
+        """The engine's."""
+        return self._tts.info
+
+    def speak(
+        self,
+        text: str,
+        *,
+        voice: str = "",
+        speed: float = 1.0,
+        priority: Priority = Priority.CONVERSATION,
+    ) -> AbstractAsyncContextManager[AsyncIterator[PcmChunk]]:
+        """See `Tts.speak`. Raises `EngineUnavailable` where the engine was never ready."""
+        name = self._voices.resolve(voice)
+        return self._tts.speak(text, voice=name, speed=speed, priority=priority)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from voiced.engines.clients import EngineLlm, EngineStt, EngineTts
-from voiced.engines.failover import FailoverLlm, Member, Order
+from voiced.engines.failover import (
+    FailoverLlm,
+    FailoverTts,
+    Member,
+    Order,
+    OwnVoices,
+)
+from voiced.engines.failover_stt import FailoverStt
 from voiced.engines.host import EngineHost
+from voiced.engines.ports import Llm, Stt, Tts
 from voiced.engines.registry import NO_ENGINE, configured
 from voiced.engines.spec import HostPolicy
 from voiced.engines.understanding import ASSISTANT, UnderstandingLlm
@@ -19,10 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from voiced.engines.http.provider import Provider
-    from voiced.engines.ports import Llm, Stt, Tts
     from voiced.engines.registry import ServedKind
     from voiced.settings import Settings
     from voiced.supervision.hearts import Hearts
+
+_EngineT = TypeVar("_EngineT", Llm, Stt, Tts)
 
 ENGINE_SILENT_S = 30.0
 """An engine host that showed no sign of life for this long is stuck: it pings every 2 s, and
@@ -74,7 +82,7 @@ async def open_lineup(
     section = getattr(settings, kind)
     async with AsyncExitStack() as stack:
         providers: list[Provider] = []
-        if getattr(section, "providers", ()):
+        if section.providers:
             # httpx takes a tenth of a second and some megabytes that others need not spend.
             from voiced.engines.http.provider import open_provider
 
@@ -135,15 +143,42 @@ def make_llm(settings: Settings, lineup: Lineup) -> Llm:
 
 
 def make_stt(settings: Settings, lineup: Lineup) -> Stt:
-    """The recogniser of a lineup."""
-    assert lineup.host is not None
-    return EngineStt(lineup.host)
+    """The recogniser of a lineup: the engine and the servers, in order."""
+    own = None if lineup.host is None else EngineStt(lineup.host)
+    if own is not None and not lineup.providers:
+        return own
+    from voiced.engines.http.transcriptions import HttpStt
+
+    servers: list[Member[Stt]] = [member(p, HttpStt(p)) for p in lineup.providers]
+    engine: list[Member[Stt]] = []
+    if own is not None and lineup.host is not None:
+        engine.append(Member(lineup.host.spec.name, own, works(lineup.host)))
+    first = settings.stt.engine_first
+    return FailoverStt(Order("stt", [*engine, *servers] if first else [*servers, *engine]))
 
 
 def make_tts(settings: Settings, lineup: Lineup) -> Tts:
-    """The voice of a lineup."""
-    assert lineup.host is not None
-    return EngineTts(lineup.host)
+    """The voice of a lineup: the engine and the servers, in order."""
+    own = None if lineup.host is None else EngineTts(lineup.host)
+    if own is not None and not lineup.providers:
+        return own
+    from voiced.engines.http.speech import HttpTts
+
+    tts = settings.tts
+    servers: list[Member[Tts]] = [
+        member(provider, HttpTts(provider, its, own_voice=tts.voice))
+        for provider, its in zip(lineup.providers, tts.providers, strict=True)
+    ]
+    engine: list[Member[Tts]] = []
+    if own is not None and lineup.host is not None:
+        engine.append(Member(lineup.host.spec.name, OwnVoices(own, tts), works(lineup.host)))
+    first = tts.engine_first
+    return FailoverTts(Order("tts", [*engine, *servers] if first else [*servers, *engine]))
+
+
+def member(provider: Provider, engine: _EngineT) -> Member[_EngineT]:
+    """A server among others."""
+    return Member(provider.name, engine, lambda: provider.usable)
 
 
 def works(host: EngineHost) -> Callable[[], bool]:
@@ -158,6 +193,6 @@ def server_members(settings: Settings, lineup: Lineup) -> list[Member[Llm]]:
     from voiced.engines.http.chat import HttpLlm
 
     return [
-        Member(provider.name, HttpLlm(provider, its), partial(getattr, provider, "usable"))
+        member(provider, HttpLlm(provider, its))
         for provider, its in zip(lineup.providers, settings.llm.providers, strict=True)
     ]

@@ -78,6 +78,8 @@ def configured(settings: Settings, kind: ServedKind, name: str | None = None) ->
     `resolve` does.
     """
     section = getattr(settings, kind)
+    if (name or section.engine) == NO_ENGINE:
+        raise SettingsError(f"{kind}.engine is {NO_ENGINE}, and this needs an engine here")
     shared = {
         "state_directory": str(state_directory(settings.store)),
         "models_directory": str(models_directory(settings.store)),
