@@ -30,12 +30,19 @@ class FailoverStt:
 
     @asynccontextmanager
     async def transcribe(
-        self, *, language: str, prompt: str = "", priority: Priority = Priority.SPECULATION
+        self,
+        *,
+        language: str,
+        prompt: str = "",
+        word_times: bool = False,
+        priority: Priority = Priority.SPECULATION,
     ) -> AsyncIterator[Utterance]:
         """See `Stt.transcribe`."""
 
         def ask(stt: Stt) -> AbstractAsyncContextManager[Utterance]:
-            return stt.transcribe(language=language, prompt=prompt, priority=priority)
+            return stt.transcribe(
+                language=language, prompt=prompt, word_times=word_times, priority=priority
+            )
 
         async with AsyncExitStack() as stack:
             utterance = _FailoverUtterance(self._order, ask, stack)

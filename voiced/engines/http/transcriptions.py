@@ -42,10 +42,16 @@ class HttpStt:
 
     @asynccontextmanager
     async def transcribe(
-        self, *, language: str, prompt: str = "", priority: Priority = Priority.SPECULATION
+        self,
+        *,
+        language: str,
+        prompt: str = "",
+        word_times: bool = False,
+        priority: Priority = Priority.SPECULATION,
     ) -> AsyncIterator[Utterance]:
         """See `Stt.transcribe`. Nothing is sent before the utterance is finished."""
-        yield _HttpUtterance(self._provider, {"language": language, "prompt": prompt})
+        spoken = "" if language == "auto" else language  # who is not told finds it out
+        yield _HttpUtterance(self._provider, {"language": spoken, "prompt": prompt})
 
 
 class _HttpUtterance:
