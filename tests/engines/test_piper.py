@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engines.host_helpers import running_host
+from tests.models.piper_true_shape import write_true_shape
 from tests.models.piper_voice import HOP, RATE, write_voice
 from tests.patience import CEILING_S
 from voiced.engines.clients import EngineTts
@@ -432,3 +433,16 @@ def test_a_damaged_neighbour_does_not_keep_the_others_from_speaking(models: Path
 def test_options_that_are_wrong(own: dict[str, object], word: str) -> None:
     with pytest.raises(SettingsError, match=rf"tts\.options\.{word}:"):
         PiperEngine({"voice": "plain", "options": own})
+
+
+def test_a_voice_of_true_shape_is_loaded_and_speaks(tmp_path: Path) -> None:
+    """All layers of a medium voice, 15 million random weights: the real library runs them."""
+    write_true_shape(tmp_path, "medium")
+    engine = loaded(tmp_path, "medium")
+    heard = speak(engine, "The lamp is on.").samples
+    assert np.abs(heard).max() > 30_000
+    seconds = len(heard) / RATE
+    assert 0.5 < seconds < 3.0
+    assert len(speak(engine, "The lamp is on.", speed=2.0).samples) / RATE == pytest.approx(
+        seconds / 2, rel=0.05
+    )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from voiced.bench.cancels import CancelReport
     from voiced.bench.ingest import AppendCost, ReceiveCost
     from voiced.bench.memory import MemoryCost, Round
     from voiced.bench.sessions import Step
@@ -209,3 +210,23 @@ def print_soak(console: Console, growth: Mapping[str, Growth], outcome: Outcome)
     console.print(f"{outcome.completed} turns completed; {done or 'no cancels'}")
     if outcome.failed:
         console.print(f"{outcome.failed} failed, for example: {'; '.join(outcome.faults[:3])}")
+
+
+def print_cancels(console: Console, engines: Mapping[str, Mapping[str, CancelReport]]) -> None:
+    """From a cancel to an idle engine, and what a whole request takes."""
+    table = _table(
+        "From a cancel to an idle engine, ms", "median", "p99", "most", "cancels", "whole request"
+    )
+    for engine, reports in engines.items():
+        for way, report in reports.items():
+            table.add_row(
+                f"{engine}, {way}",
+                f"{report.idle_ms.median:.1f}",
+                f"{report.idle_p99_ms:.1f}",
+                f"{report.idle_ms.most:.1f}",
+                str(report.idle_ms.n),
+                f"{report.request_ms.median:.0f}",
+            )
+    console.print(table)
+    restarts = sum(report.restarts for reports in engines.values() for report in reports.values())
+    console.print(f"engines started again: {restarts}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from voiced.cli.ask import positive
 from voiced.cli.engines import quiet_logs
-from voiced.cli.options import add_json_option
+from voiced.cli.options import add_config_option, add_json_option
 from voiced.cli.running import run_trio
 from voiced.settings import Settings
 
@@ -30,6 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_sessions(benches)
     _add_soak(benches)
     _add_ingest(benches)
+    _add_cancels(benches)
 
 
 def _add(
@@ -102,6 +103,17 @@ def _add_ingest(benches: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
 
 
+def _add_cancels(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "how soon the engines of the settings are idle when cancelled, with and without hook"
+    parser = _add(benches, "cancels", text, run_cancels)
+    _add_number(parser, "--cancels", 200, "cancels of each engine, at random moments")
+    _add_number(parser, "--seed", 1, "seed of the moments")
+    parser.add_argument(
+        "--kind", action="append", choices=("stt", "llm", "tts"), help="which (default: all)"
+    )
+    add_config_option(parser)
+
+
 def _add_number(
     parser: argparse.ArgumentParser, name: str, default: int, text: str, *, least: int = 1
 ) -> None:
@@ -130,6 +142,14 @@ def run_sessions(args: argparse.Namespace) -> int:
 
     quiet_logs(Settings())
     return run_trio(bench_sessions, args)
+
+
+def run_cancels(args: argparse.Namespace) -> int:
+    """How soon engines are idle."""
+    from voiced.bench.run_cancels import bench_cancels
+
+    quiet_logs(Settings())
+    return run_trio(bench_cancels, args)
 
 
 def run_ingest(args: argparse.Namespace) -> int:

@@ -13,12 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import onnxruntime
-
 from voiced.engines.ports import EngineInfo, Work
 from voiced.engines.tts.espeak import MAX_TEXT_CHARACTERS
 from voiced.engines.tts.piper_shelf import VoiceShelf
-from voiced.engines.tts.piper_voices import SUFFIX, LoadedVoice, VoiceFile
+from voiced.engines.tts.piper_voices import SUFFIX, LoadedVoice, VoiceFile, new_run
 from voiced.errors import EngineFailed, ModelError, SettingsError
 
 if TYPE_CHECKING:
@@ -92,7 +90,7 @@ class PiperEngine:
         """Speak a word: the first run of a session allocates."""
         voice = self._shelf.take(self._default)
         for ids in voice.sentences("ready"):
-            voice.speak(ids, speed=1.0, speaker=self._speaker, run=onnxruntime.RunOptions())
+            voice.speak(ids, speed=1.0, speaker=self._speaker, run=new_run())
 
     def run(self, work: Work) -> Mapping[str, Any]:
         """See `ChildEngine.run`, speak. A voice that is not here, or damaged, is the default one.
@@ -126,7 +124,7 @@ class PiperEngine:
     ) -> int:
         """Speak one sentence and send it; the number of its samples. Raises `WorkCancelled`."""
         work.raise_if_cancelled()
-        run = onnxruntime.RunOptions()  # a new one each time: a terminated one stays so
+        run = new_run()
 
         def stop() -> None:
             run.terminate = True
