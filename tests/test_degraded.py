@@ -6,11 +6,19 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import trio
 
 from tests.engines.http_peer import HttpPeer, answer, http_peer, says
 from tests.patience import CEILING_S
-from tests.realtime.live import Client, Daemon, connected, end_daemon, start_daemon
+from tests.realtime.live import (
+    Client,
+    Daemon,
+    connected,
+    end_daemon,
+    make_speech,
+    start_daemon,
+)
 from tests.web.harness import ask, get, status_of
 from voiced.settings_text import toml_of
 
@@ -84,3 +92,114 @@ async def test_a_model_elsewhere_answers_what_the_assistant_does_not_know(tmp_pa
     assert [line["level"] for line in running.log if line["event"] == "provider failed"] == [
         "warning"
     ]
+
+
+async def test_another_daemon_hears_answers_and_speaks(tmp_path: Path) -> None:
+    """All three kinds over HTTP, with its token as the key; then that daemon goes away."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    key = tmp_path / "key"
+    key.write_text("s3cret\n")
+    heard = await trio.to_thread.run_sync(make_speech, tmp_path)
+    locked = {"VOICED_AUTH__TOKEN": "s3cret", "VOICED_AUTH__TOKEN_ON_LOOPBACK": "true"}
+    async with served(tmp_path / "one", VOICED_LLM__REPLY="I am far away.", **locked) as far:
+        there = HttpPeer(f"http://127.0.0.1:{far.port}/v1", [])
+        servers = at(there, key_file=str(key), name="far")
+        environ = {
+            f"VOICED_{kind}__{name}": value
+            for kind in ("STT", "LLM", "TTS")
+            for name, value in (("ENGINE", "none"), ("PROVIDERS", servers))
+        }
+        async with (
+            served(tmp_path / "two", **environ) as near,
+            connected(near.url) as client,
+        ):
+            await client.configure(audio={"input": {"transcription": {}}})
+            response = await spoken(client, heard)
+            done = transcribed(client)
+            assert done["transcript"] == "stub transcript"
+            assert response["status"] == "completed"
+            assert response["output"][0]["content"][0]["transcript"] == "I am far away."
+            assert client.audio_ms(response["id"]) == pytest.approx(1000, abs=50)
+            assert (await readiness(near))["degraded"] == []
+
+            await trio.to_thread.run_sync(far.stop)
+            # Nobody hears: the item says so, and so does the response.
+            response = await spoken(client, heard)
+            error = transcribed(client)["error"]
+            assert error["code"] == "provider_failed"
+            assert response["status"] == "failed"
+            # Nobody answers, and nobody speaks: there is an apology, to read.
+            response = await client.type_in("why is the sky blue")
+            assert response["status"] == "completed"
+            assert response["voiced"]["missing"] == {
+                "llm": "engine_unavailable",
+                "tts": "provider_failed",
+            }
+            apology = "Sorry, I cannot answer that at the moment."
+            assert response["output"][0]["content"][0]["transcript"] == apology
+            assert client.audio(response["id"]) == []
+            # The assistant, in front of the model, is here and does what a tool is for.
+            response = await client.type_in("what time is it")
+            assert response["voiced"]["missing"] == {"tts": "provider_failed"}
+            assert "It is" in response["output"][0]["content"][0]["transcript"]
+            told = await readiness(near)
+            assert told["engines"]["assistant"]["state"] == "ready"
+            assert [line.partition(":")[0] for line in told["degraded"]] == [
+                "stt far",
+                "llm far",
+                "tts far",
+            ]
+            # Four failures more, and nobody can be asked any more.
+            for _ in range(5):
+                await client.type_in("why is the sky blue")
+            told = await readiness(near)
+            assert not told["ready"]
+            assert told["providers"]["llm"][0]["state"] == "open"
+            reasons = [line for line in near.log if line["event"] == "provider failed"]
+            assert {line["engine"] for line in reasons} == {"stt.far", "llm.far", "tts.far"}
+            assert "s3cret" not in near.raw_log
+
+
+async def test_engines_of_our_own_take_over(tmp_path: Path) -> None:
+    async with http_peer(answer(500)) as peer:
+        environ = {f"VOICED_{kind}__PROVIDERS": at(peer) for kind in ("STT", "LLM", "TTS")}
+        environ["VOICED_LLM__REPLY"] = "I am here."
+        heard = await trio.to_thread.run_sync(make_speech, tmp_path)
+        async with served(tmp_path, **environ) as running, connected(running.url) as client:
+            response = await spoken(client, heard)
+            assert response["output"][0]["content"][0]["transcript"] == "I am here."
+            assert "missing" not in response["voiced"]
+            assert client.audio_ms(response["id"]) == pytest.approx(1000, abs=50)
+            told = await readiness(running)
+            assert told["ready"]
+            assert sorted(line.partition(":")[0] for line in told["degraded"]) == [
+                "llm there",
+                "stt there",
+                "tts there",
+            ]
+    assert {exchange.path for exchange in peer.asked} == {
+        "/v1/audio/transcriptions",
+        "/v1/chat/completions",
+        "/v1/audio/speech",
+    }
+
+
+async def spoken(client: Client, pcm: bytes) -> dict[str, Any]:
+    """A spoken turn and its finished response."""
+    client.events.clear()
+    await client.speak(pcm + bytes(48_000))
+    finished: dict[str, Any] = (await client.until("response.done"))["response"]
+    return finished
+
+
+def transcribed(client: Client) -> dict[str, Any]:
+    """What became of the transcript of the last turn; it has come before the response was done."""
+    ends = ("completed", "failed")
+    (event,) = (
+        e
+        for e in client.events
+        if e["type"].startswith("conversation.item.input_audio_transcription.")
+        and e["type"].endswith(ends)
+    )
+    return event

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from voiced.assistant.announcements import Announcements
     from voiced.web.websocket import DoorSocket, Upgrade
 
 log = structlog.get_logger(__name__)
@@ -159,12 +160,17 @@ async def open_engines(settings: Settings, hearts: Hearts) -> AsyncIterator[Engi
         nursery.cancel_scope.cancel(reason="the daemon stops")
 
 
+def announcements_of(settings: Settings) -> Announcements:
+    """What the daemon says by itself, in the words of the settings. Raises `ModelError`."""
+    return load_announcements(
+        {"sentences": settings.llm.sentences, "language": settings.stt.language}
+    )
+
+
 @asynccontextmanager
 async def open_tools(settings: Settings, state: Path) -> AsyncIterator[tuple[Toolbox, Timers]]:
     """The assistant's tools, and the timer that runs behind one of them."""
-    announcements = load_announcements(
-        {"sentences": settings.llm.sentences, "language": settings.stt.language}
-    )
+    announcements = announcements_of(settings)
     timers = Timers(state, phrase=announcements.phrase)
     async with trio.open_nursery() as nursery:
         await nursery.start(timers.serve)
@@ -183,6 +189,7 @@ async def open_sessions(
         toolbox=toolbox,
         voices=Voices(settings.tts, engines.tts),
         lead_ms=settings.session.audio_lead_ms,
+        apology=announcements_of(settings).phrase("no_answer", {}),
     )
     parts = SessionParts(
         settings=settings,

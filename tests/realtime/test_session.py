@@ -28,7 +28,7 @@ from voiced.conversation import inputs as inp
 from voiced.conversation.checks import Violation
 from voiced.conversation.core import ANNOUNCEMENTS_KEPT
 from voiced.engines.ports import ReplyEnd, TextDelta
-from voiced.errors import AudioError, EngineCrashed, EngineFailed
+from voiced.errors import AudioError, EngineCrashed, EngineFailed, EngineUnavailable
 from voiced.realtime.session import MISSED_AFTER_S
 from voiced.tools.notice import Notice
 
@@ -442,15 +442,58 @@ async def test_the_limit_on_events_is_told_after_what_was_not_cancelled(
 
 
 async def test_the_voice_fails(autojump_clock: MockClock) -> None:
+    """The rest of that reply is text only, and the next one is spoken again."""
     tts = FakeTts(error=EngineFailed("no such voice", public="the voice failed"))
     llm = FakeLlm(says(LONG))
     async with talking(tts=tts, llm=llm) as talk:
         talk.type_in("hello")
-        assert (await failed(talk))["message"] == "the voice failed"
+        response = (await talk.until("response.done"))["response"]
+        assert response["status"] == "completed"
+        assert response["voiced"]["missing"] == {"tts": "engine_failed"}
+        (item,) = response["output"]
+        assert item["content"][0]["transcript"] == LONG
+        assert len(tts.left) == 1  # it is not asked again for each clause
         tts.error = None
         talk.type_in("hello")
-        assert (await talk.until("response.done"))["response"]["status"] == "completed"
+        response = (await talk.until("response.done"))["response"]
+        assert response["status"] == "completed"
+        assert "missing" not in response["voiced"]
         assert llm.open == tts.open == 0
+
+
+NO_MODEL = EngineUnavailable("the assistant is not to be had", public="it cannot be reached")
+
+
+async def test_nobody_answers_and_that_is_said(autojump_clock: MockClock) -> None:
+    tts = FakeTts()
+    async with talking(llm=FakeLlm([NO_MODEL], says("Here I am.")), tts=tts) as talk:
+        talk.type_in("hello")
+        response = (await talk.until("response.done"))["response"]
+        assert response["status"] == "completed"
+        assert response["voiced"]["missing"] == {"llm": "engine_unavailable"}
+        (item,) = response["output"]
+        assert item["content"][0]["transcript"] == "Sorry, I cannot answer that at the moment."
+        assert tts.left == ["done"]
+        talk.type_in("hello")
+        assert (await talk.until("response.done"))["response"]["status"] == "completed"
+        assert talk.text("response.output_audio_transcript.delta").endswith("Here I am.")
+
+
+@pytest.mark.parametrize(
+    ("script", "response"),
+    [
+        ([NO_MODEL], {"output_modalities": ["text"]}),
+        ([NO_MODEL], {"tool_choice": "required"}),
+        ([TextDelta("Well, as I was saying. "), 1.0, NO_MODEL], {}),
+    ],
+    ids=["in writing", "a call is insisted on", "after the first word"],
+)
+async def test_nobody_answers_and_the_response_fails(
+    script: list[Any], response: dict[str, Any], autojump_clock: MockClock
+) -> None:
+    async with talking(llm=FakeLlm(script)) as talk:
+        talk.type_in("hello", **response)
+        assert (await failed(talk))["message"] == "it cannot be reached"
 
 
 async def test_a_bug_in_a_reply_fails_that_response_only(autojump_clock: MockClock) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from voiced.assistant.document import Document
 
 ANNOUNCEMENTS: Mapping[str, Mapping[str, float]] = {
+    "no_answer": {},
     "timer_over": {"duration_s": 300.0},
     "timer_missed": {"duration_s": 300.0, "late_s": 180.0},
 }

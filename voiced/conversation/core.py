@@ -262,6 +262,7 @@ def on_reply_ended(draft: Draft, event: inp.ReplyEnded) -> None:
         details,
         usage=usage,
         timing_ms=event.timing_ms,
+        missing=event.missing,
     )
 
 

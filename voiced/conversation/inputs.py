@@ -157,6 +157,7 @@ class ReplyEnded(Struct, frozen=True, kw_only=True):
 
     `own` is what the daemon's own tools were asked on the way, and what they answered, in
     OpenAI's chat shape: the model is shown it again together with the calls of this response.
+    `missing` names the kinds of engines that it was made without, and the code of why.
     """
 
     response_id: str
@@ -165,6 +166,7 @@ class ReplyEnded(Struct, frozen=True, kw_only=True):
     output_tokens: int = 0
     timing_ms: dict[str, float] = {}
     own: tuple[dict[str, Any], ...] = ()
+    missing: dict[str, str] = {}
 
 
 class ReplyFailed(Struct, frozen=True, kw_only=True):

@@ -235,7 +235,8 @@ class StatusDetails(Struct, frozen=True, omit_defaults=True):
 
 
 class ResponseResource(Struct, frozen=True, kw_only=True):
-    """A response as it stands on the wire. `voiced` is our own extra field: stage timings."""
+    """A response as it stands on the wire. `voiced` is our own extra field: `timing_ms` of the
+    stages, and `missing`, the engines it was made without, each with the code of why."""
 
     object: Literal["realtime.response"] = "realtime.response"
     id: str

@@ -130,6 +130,7 @@ def close_response(
     *,
     usage: Usage | None = None,
     timing_ms: dict[str, float] | None = None,
+    missing: dict[str, str] | None = None,
 ) -> None:
     """Close its outputs and then the response, once. `usage` is null where the engine was stopped
     before it could count."""
@@ -146,6 +147,7 @@ def close_response(
         output=output,
         usage=usage,
         timing_ms=timing_ms,
+        missing=missing,
     )
     draft.emit(ev.ResponseDone(response=done))
     if response.conversation_id is not None and response.say is None:
@@ -178,9 +180,13 @@ def resource(
     output: tuple[Item, ...] = (),
     usage: Usage | None = None,
     timing_ms: dict[str, float] | None = None,
+    missing: dict[str, str] | None = None,
 ) -> ResponseResource:
     """The response object of the wire."""
-    extra: dict[str, Any] = {"voiced": {"timing_ms": timing_ms}} if timing_ms else {}
+    own: dict[str, Any] = {"timing_ms": timing_ms} if timing_ms else {}
+    if missing:
+        own["missing"] = missing
+    extra: dict[str, Any] = {"voiced": own} if own else {}
     return ResponseResource(
         id=response.id,
         status=status,

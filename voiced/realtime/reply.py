@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+import structlog
 import trio
 
 from voiced.audio.formats import PCM, wire_format
@@ -20,6 +21,7 @@ from voiced.engines.ports import Llm, Tts
 from voiced.engines.tts.spoken import SpokenText
 from voiced.engines.tts.text import ClauseSplitter
 from voiced.engines.tts.voices import Voices
+from voiced.errors import EngineError, EngineUnavailable
 from voiced.realtime.pacer import Pacer
 from voiced.tools.rounds import Answered, Question, converse
 from voiced.tools.toolbox import Toolbox
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from voiced.conversation.effects import Generate, ResponseOptions
     from voiced.engines.ports import ToolCall, ToolChoice
     from voiced.tools.toolbox import ToolContext
+
+log = structlog.get_logger(__name__)
 
 CLAUSES_AHEAD = 8
 """Clauses of text that may wait for the voice; further text waits, joined, with the engine."""
@@ -47,6 +51,7 @@ class Speaker(msgspec.Struct, frozen=True):
     toolbox: Toolbox
     voices: Voices
     lead_ms: float
+    apology: str = "Sorry, I cannot answer that at the moment."
 
 
 class Reply:
@@ -68,6 +73,7 @@ class Reply:
         self._end = Answered(finish="stop")
         self._silent = True
         self._unsaid: list[ToolCall] = []
+        self._missing: dict[str, str] = {}
         self._form = wire_format(generate.options.format)
         self._pacer = Pacer(speaker.lead_ms, self._form)
         self.timing_ms: dict[str, float] = {}
@@ -91,6 +97,7 @@ class Reply:
                 output_tokens=self._end.output_tokens,
                 timing_ms=self.timing_ms,
                 own=tuple(dict(message) for message in self._end.own),
+                missing=dict(self._missing),
             )
         )
 
@@ -156,7 +163,18 @@ class Reply:
             self._silent = False
             await sink(text)
 
-        self._end = await converse(
+        try:
+            self._end = await self._ask(pass_on)
+        except EngineUnavailable as error:
+            # Somebody who listens is told; a program that reads gets the failure itself.
+            if options.modality == "text" or not self._silent or options.tool_choice != "auto":
+                raise
+            self._do_without("llm", error)
+            await sink(self._speaker.apology)
+
+    async def _ask(self, pass_on: Callable[[str], Awaitable[None]]) -> Answered:
+        options = self._generate.options
+        return await converse(
             self._speaker.llm,
             self._speaker.toolbox,
             Question(
@@ -176,7 +194,7 @@ class Reply:
 
     async def _speak(self, clauses: trio.MemoryReceiveChannel[str]) -> None:
         options = self._generate.options
-        voice = self._speaker.voices.resolve(options.voice)
+        voice = self._voice()
         spoken = SpokenText(voice, self._context.language)
         span = 0
         async with clauses:
@@ -184,10 +202,32 @@ class Reply:
                 await self._pacer.wait_below(SYNTHESIS_AHEAD_MS)
                 self._say(clause)
                 heard = spoken.clause(clause)
-                if heard:
-                    await self._synthesise(span, heard, voice, options.speed)
+                if heard and "tts" not in self._missing:
+                    try:
+                        await self._synthesise(span, heard, voice, options.speed)
+                    except EngineError as error:
+                        self._do_without("tts", error)
                 span += 1
         self._pacer.finish()
+
+    def _voice(self) -> str:
+        """The engine's name of the voice; of an engine that has never been ready none is known."""
+        try:
+            return self._speaker.voices.resolve(self._generate.options.voice)
+        except EngineUnavailable as error:
+            self._do_without("tts", error)
+            return ""
+
+    def _do_without(self, kind: str, error: EngineError) -> None:
+        """An engine failed, and the reply goes on without: told in the log and to the client."""
+        self._missing[kind] = error.code
+        log.warning(
+            "reply goes on without an engine",
+            response=self._generate.response_id,
+            kind=kind,
+            code=error.code,
+            reason=str(error),
+        )
 
     async def _synthesise(self, span: int, text: str, voice: str, speed: float) -> None:
         asked = trio.current_time()

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import msgspec
 
+from voiced.engines.http.peer import ANY_MODEL
 from voiced.engines.http.sse import SseReader
 from voiced.engines.ports import EngineInfo, Priority, ReplyEnd, TextDelta, ToolCall
 from voiced.errors import ProviderFailed
@@ -257,12 +258,11 @@ def request_body(
 ) -> bytes:
     """The request as JSON. Without a choice no tools are offered: not every server knows "none"."""
     body: dict[str, Any] = {
+        "model": settings.model or ANY_MODEL,
         "messages": list(messages),
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if settings.model:
-        body["model"] = settings.model
     if tools and tool_choice != "none":
         body["tools"] = [{"type": "function", "function": dict(tool)} for tool in tools]
         if isinstance(tool_choice, Mapping):

@@ -41,6 +41,10 @@ DRAIN_BYTES = 4096
 
 ERROR_BYTES = 4096
 
+ANY_MODEL = "default"
+"""The name of a model where the settings give none: requests must have one, and servers with a
+single model do not look at it."""
+
 REQUEST_AT_FAULT = frozenset({400, 413, 414, 415, 422})
 """Answers that say nothing against the server: another one may take the same request."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from voiced.audio.pcm import SAMPLE_BYTES
+from voiced.engines.http.peer import ANY_MODEL
 from voiced.engines.ports import EngineInfo, PcmChunk, Priority
 from voiced.errors import ProviderFailed
 
@@ -57,13 +58,12 @@ class HttpTts:
         settings, provider = self._settings, self._provider
         asked = voice if voice != self._own_voice else ""
         request = {
+            "model": settings.model or ANY_MODEL,
             "input": text,
             "voice": settings.voice or asked or FALLBACK_VOICE,
             "response_format": settings.format,
             "speed": speed,
         }
-        if settings.model:
-            request["model"] = settings.model
         deadlines = provider.peer.deadlines()
         with provider.attempt() as attempt:
             async with provider.peer.post(

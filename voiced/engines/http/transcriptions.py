@@ -12,6 +12,7 @@ import trio
 from voiced.audio.chunks import ChunkBuffer
 from voiced.audio.files import encode_wav
 from voiced.audio.pcm import SAMPLE_BYTES, SPEECH_HZ
+from voiced.engines.http.peer import ANY_MODEL
 from voiced.engines.ports import EngineInfo, Partial, Priority, Transcript, Utterance
 from voiced.engines.spec import MAX_AUDIO_S
 from voiced.errors import AudioError, ProviderFailed
@@ -87,7 +88,7 @@ class _HttpUtterance:
         """Send the audio and wait for the text. Raises `ProviderFailed`."""
         provider = self._provider
         pcm = self._audio.join()
-        model, options = provider.settings.model, provider.settings.options
+        model, options = provider.settings.model or ANY_MODEL, provider.settings.options
         fields = {"model": model, **self._fields, "response_format": "json", **options}
         content, content_type = encode_form(
             {name: str(value) for name, value in fields.items() if value != ""},
