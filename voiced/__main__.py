@@ -24,7 +24,7 @@ COMMANDS = {
     "transcribe": "turn speech into text",
     "understand": "show what a sentence is understood as, without acting on it",
     "doctor": "check this installation and say what to do about each failure",
-    "models": "list, add, check and remove models",
+    "models": "list, add, check, remove and recommend models",
     "config": "check the settings, or show them with their sources",
     "bench": "measure",
 }

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.models.piper_voice import write_voice
 from tests.patience import CEILING_S
 from voiced.__main__ import main
 from voiced.cli import checks
+from voiced.models.install import Installer, Request
+from voiced.models.source import parse_source
 from voiced.settings import Server
 
 if TYPE_CHECKING:
@@ -219,3 +222,62 @@ def test_little_memory_fails() -> None:
 def test_a_machine_without_a_sensor_gets_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "read_temperature", lambda: None)
     assert checks.check_temperature().state == "note"
+
+
+# -- models ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def piper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The models directory, Piper in the settings, and a voice that was added."""
+    models = tmp_path / "state" / "models"
+    source = parse_source(str(write_voice(tmp_path, "mine", speakers=("a", "b"))))
+    Installer(models).add_local(Request(source=source, licence="CC0"))
+    for kind in ("STT", "LLM"):
+        monkeypatch.setenv(f"VOICED_{kind}__ENGINE", "stub")
+    monkeypatch.setenv("VOICED_TTS__ENGINE", "piper")
+    monkeypatch.setenv("VOICED_TTS__VOICE", "mine+b")
+    return models
+
+
+def test_the_models_of_the_settings_are_looked_at(
+    piper: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", "--json"]) == 0
+    report = _report(capsys)
+    assert report["piper model"]["state"] == "ok"
+    assert report["piper model"]["detail"].startswith("mine, ")
+    assert "licence CC0" in report["piper model"]["detail"]
+    assert report["tts engine"]["state"] == "ok"
+
+
+def test_a_model_that_is_not_there_fails_and_tells_what_would_help(
+    piper: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOICED_TTS__VOICE", "other")
+    assert main(["doctor", "--json"]) == 1
+    finding = _report(capsys)["piper model"]
+    assert finding["state"] == "failed"
+    assert "no piper model 'other'" in finding["detail"]
+    assert "(there: mine)" in finding["detail"]
+    assert "voiced models recommend" in finding["remedy"]
+
+
+def test_a_model_that_is_not_whole_fails(piper: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (piper / "mine" / "mine.onnx").write_bytes(b"short")
+    assert main(["doctor", "--json"]) == 1
+    assert "mine.onnx has 5 bytes instead of" in _report(capsys)["piper model"]["detail"]
+    (piper / "mine" / "mine.onnx").unlink()
+    assert main(["doctor", "--json"]) == 1
+    assert "mine.onnx is missing" in _report(capsys)["piper model"]["detail"]
+
+
+def test_what_lies_in_the_models_directory_half_done_is_a_note(
+    piper: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (piper / ".adding" / "x").mkdir(parents=True)
+    (piper / ".adding" / "x" / "m.gguf").write_bytes(bytes(3_000))
+    assert main(["doctor", "--json"]) == 0
+    finding = _report(capsys)["models directory"]
+    assert finding["state"] == "note"
+    assert "3.0 kB of interrupted models" in finding["detail"]

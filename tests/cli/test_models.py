@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,10 +19,11 @@ from tests.models.piper_voice import write_voice
 from tests.models.small_models import write_gguf, write_whisper
 from tests.patience import CEILING_S
 from voiced.__main__ import main
+from voiced.models.recommended import SETS, ModelSet
+from voiced.models.source import HubSource, parse_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -229,3 +231,34 @@ async def test_ctrl_c_leaves_a_part_and_the_next_call_continues(
     assert done.returncode == 0
     assert server.served("/m.gguf") == [None, "bytes=4000-"]
     assert (models / "m" / "m.gguf").read_bytes() == data
+
+
+def test_a_recommendation_tells_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "recommend", "--memory-gb", "7.6")
+    assert code == 0
+    assert "for a machine of 8 GB" in out
+    for choice in SETS[1].choices:
+        assert f"voiced models add {choice.source}\n" in out
+        assert f'"{choice.name}"' in out
+    assert (
+        json.loads(call(capsys, "recommend", "--memory-gb", "64", "--json")[1])["memory_gb"] == 16
+    )
+    assert "for a machine of 4 GB" in call(capsys, "recommend", "--memory-gb", "2")[1]
+    assert call(capsys, "recommend", "--memory-gb", "-1")[0] == 2
+    assert call(capsys, "recommend")[0] == 0
+
+
+@pytest.mark.parametrize("models", SETS, ids=lambda models: f"{models.memory_gb}")
+def test_a_recommended_set_fits_and_its_sources_are_understood(models: ModelSet) -> None:
+    """Half of the memory is left to the system and to what else runs there."""
+    assert models.memory_mb < models.memory_gb * 500
+    assert [choice.kind for choice in models.choices] == ["stt", "llm", "tts"]
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    for choice in models.choices:
+        source = parse_source(choice.source, {})
+        assert isinstance(source, HubSource)
+        assert choice.name in {PurePosixPath(source.file).stem, source.repository.split("/")[1]}
+        row = next(line for line in page.splitlines() if f"`{choice.name}`" in line)
+        assert f"{choice.size_mb} MB" in row
+        assert choice.licence in row
+        assert f"`{choice.source}`" in row

@@ -13,6 +13,7 @@ import trio
 from voiced.cli import checks
 from voiced.cli.checks import Finding
 from voiced.cli.engines import open_engine, quiet_logs
+from voiced.cli.model_checks import check_models
 from voiced.cli.options import add_config_option, add_json_option
 from voiced.cli.running import run_trio
 from voiced.errors import SettingsError, VoicedError
@@ -90,6 +91,7 @@ def examine(config: Path | None) -> Iterator[Finding]:
         yield _guarded("certificate", partial(checks.check_certificate, settings.server))
     quiet_logs(settings)
     yield _guarded("vad", check_vad)
+    yield from _models(settings)
     yield from check_engines(settings)
 
 
@@ -119,6 +121,18 @@ def check_vad() -> Finding:
 
     SileroVad.load()
     return Finding(check="vad", state="ok", detail="silero")
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    try:
+        yield from check_models(settings)
+    except (VoicedError, OSError) as error:
+        yield Finding(
+            check="models directory",
+            state="failed",
+            detail=" ".join(str(error).split()),
+            remedy="set store.models, or give this user the right to read there",
+        )
 
 
 def check_engines(settings: Settings) -> Iterable[Finding]:

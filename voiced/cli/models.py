@@ -43,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command and its actions."""
     import argparse
 
-    parser = subparsers.add_parser("models", help="list, add, check and remove models")
+    parser = subparsers.add_parser("models", help="list, add, check, remove and recommend models")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="tell which models there are")
     listing.set_defaults(run=run_list)
@@ -66,7 +66,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     remove.add_argument("name", metavar="NAME")
     remove.add_argument("--force", action="store_true", help="even if the settings use it")
     remove.set_defaults(run=run_remove)
-    for action in (listing, add, verify, remove):
+    recommend = actions.add_parser("recommend", help="name models that fit this machine")
+    recommend.add_argument(
+        "--memory-gb", type=float, metavar="GB", help="of another machine (default: this one's)"
+    )
+    recommend.set_defaults(run=run_recommend)
+    for action in (listing, add, verify, remove, recommend):
         add_config_option(action)
         add_json_option(action)
 
@@ -211,6 +216,30 @@ def run_remove(args: argparse.Namespace) -> int:
         _print_json({"removed": model.name, "size": model.size})
     else:
         print(f"removed {model.name}: {show_size(model.size)} are free again")
+    return 0
+
+
+def run_recommend(args: argparse.Namespace) -> int:
+    """Print a set of models, how to get them, and the settings that use them. Asks nobody."""
+    import psutil
+
+    from voiced.models.recommended import GB, set_for
+
+    given = args.memory_gb
+    if given is not None and not 0 < given < 10_000:
+        raise UsageError("--memory-gb takes a number above 0")
+    chosen = set_for(int(given * GB) if given else psutil.virtual_memory().total)
+    if args.json:
+        about = {"size_mb": chosen.size_mb, "memory_mb": chosen.memory_mb}
+        _print_json({**msgspec.to_builtins(chosen), **about})
+        return 0
+    print(f"for a machine of {chosen.memory_gb} GB and more; memory is estimated\n")
+    for choice in chosen.choices:
+        print(f"{choice.engine}: {choice.name}")
+        print(f"    {choice.size_mb} MB, memory {choice.memory_mb} MB, licence {choice.licence}")
+        print(f"    voiced models add {choice.source}")
+        print(f"    {SETTINGS[choice.engine].format(name=choice.name)}")
+    print(f"\ntogether {chosen.size_mb} MB to fetch, {chosen.memory_mb} MB of memory at work")
     return 0
 
 

@@ -17,9 +17,10 @@ import numpy as np
 from voiced.engines.ports import PARTIALS, WORD_TIMES, EngineInfo
 from voiced.engines.stt.whisper_calls import Caller, Turns
 from voiced.engines.stt.whisper_decoder import AUTO, WindowDecoder
-from voiced.engines.stt.whisper_model import MODEL, RATE, WhisperModel
+from voiced.engines.stt.whisper_model import RATE, WhisperModel
 from voiced.engines.stt.whisper_utterance import Utterance
 from voiced.errors import EngineFailed, ModelError
+from voiced.models.naming import find_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,9 +38,9 @@ who speaks while a recording is transcribed is heard before that is over."""
 class WhisperEngine:
     """`ChildEngine` of kind stt.
 
-    Options: `model` (a directory, by its name in `models` under the state directory or by its
-    path; empty for the only one there), `language` ("auto" finds out), `threads`,
-    `compute_type`, `encoder_window`, `partials`.
+    Options: `model` (a directory, by its name in the models directory or by its path; empty for
+    the only one there), `language` ("auto" finds out), `threads`, `compute_type`,
+    `encoder_window`, `partials`.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -52,8 +53,8 @@ class WhisperEngine:
 
     def load(self) -> EngineInfo:
         """Raises `ModelError` naming file, cause and remedy where there is no usable model."""
-        models = Path(str(self._options.get("state_directory") or "")) / "models"
-        folder = find_model(models, str(self._options.get("model") or ""))
+        models = Path(str(self._options.get("models_directory") or "models"))
+        folder = find_model(models, "whisper", str(self._options.get("model") or ""))
         self._model = WhisperModel(
             folder,
             threads=int(self._options.get("threads") or min(MOST_THREADS, os.cpu_count() or 1)),
@@ -113,19 +114,3 @@ class WhisperEngine:
         if language not in self._model.languages:
             raise EngineFailed(f"the speech recogniser does not know the language {language!r}")
         return language
-
-
-def find_model(models: Path, wanted: str) -> Path:
-    """The directory of the model that the settings name. Raises `ModelError` without a name
-    where there is not exactly one."""
-    if wanted:
-        return models / Path(wanted).expanduser()
-    found = sorted(path.parent for path in models.glob(f"*/{MODEL}"))
-    if len(found) == 1:
-        return found[0]
-    names = ", ".join(path.name for path in found)
-    have = f"there are several in {models}: {names}" if found else f"there is none in {models}"
-    raise ModelError(
-        f"stt.model names no Whisper model, and {have}; set it to the name of a directory there, "
-        "or to a path"
-    )

@@ -33,7 +33,7 @@ SLOWEST, FASTEST = 0.25, 4.0
 class PiperEngine:
     """`ChildEngine` of kind tts.
 
-    `voice` names a voice, perhaps with a speaker (`en_US-libritts_r-medium+p3922`), or is the
+    `voice` names a voice, perhaps with a speaker (`NAME+SPEAKER`), or is the
     path of an `.onnx` file. Voices are looked for in the models directory. `options.memory_mb`
     bounds what is loaded at once, `options.threads` what a run uses.
     """
