@@ -103,8 +103,7 @@ def test_the_language_is_found_out_where_none_is_given(models: Path) -> None:
 def test_it_is_found_out_once_an_utterance(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = loaded(models / "german", language="auto")
     asked: list[object] = []
-    model = engine._model
-    assert model is not None
+    model = engine.model
     detect = model.detect_language
 
     def counted(encoded: object) -> str:
@@ -125,8 +124,7 @@ def test_a_language_that_it_does_not_know_is_refused(models: Path, engine: Whisp
 
 
 def test_a_prompt_stands_before_the_text(engine: WhisperEngine) -> None:
-    model = engine._model
-    assert model is not None
+    model = engine.model
     prompt = model.prompt("en", "Ada")
     plain = model.prompt("en", "")
     assert prompt[-len(plain) :] == plain
@@ -144,8 +142,7 @@ def test_a_loop_on_a_short_window_is_decoded_again_on_30_s(
 ) -> None:
     windows: list[int] = []
     rambler = loaded(models / "rambler")
-    model = rambler._model
-    assert model is not None
+    model = rambler.model
     encode = model.encode
 
     def noted(samples: NDArray[np.float32], frames: int) -> object:
@@ -290,8 +287,7 @@ def test_a_cancel_in_a_call_does_not_wait_for_its_end(
     models: Path, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = loaded(models / "listener")
-    model = engine._model
-    assert model is not None
+    model = engine.model
     native = getattr(model, call)
     begun, go_on = threading.Event(), threading.Event()
 
@@ -327,8 +323,7 @@ def test_a_cancel_in_a_call_does_not_wait_for_its_end(
 def test_a_failing_call_fails_the_request_and_no_more(
     engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = engine._model
-    assert model is not None
+    model = engine.model
 
     def broken(*_: object) -> object:
         raise RuntimeError("out of something")

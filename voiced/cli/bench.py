@@ -31,6 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_soak(benches)
     _add_ingest(benches)
     _add_cancels(benches)
+    _add_engines(benches)
 
 
 def _add(
@@ -114,6 +115,22 @@ def _add_cancels(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -
     add_config_option(parser)
 
 
+def _add_engines(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "the engines against the naive use of the same models, and how soon a cancel lands"
+    parser = _add(benches, "engines", text, run_engines)
+    parser.add_argument(
+        "--models",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="where the models are: each that an engine can use is measured",
+    )
+    parser.add_argument("--engine", choices=("stt",), help="measure engines of this kind only")
+    _add_number(parser, "--pairs", 10, "times that each thing is done both ways, by turns")
+    _add_number(parser, "--cancels", 200, "requests cancelled at random moments", least=0)
+    _add_number(parser, "--threads", 0, "threads of an engine; 0 for its default", least=0)
+
+
 def _add_number(
     parser: argparse.ArgumentParser, name: str, default: int, text: str, *, least: int = 1
 ) -> None:
@@ -158,6 +175,14 @@ def run_ingest(args: argparse.Namespace) -> int:
 
     quiet_logs(Settings())
     return run_trio(bench_ingest, args)
+
+
+def run_engines(args: argparse.Namespace) -> int:
+    """What the engines gain; 1 where a goal is missed."""
+    from voiced.bench.run_engines import bench_engines
+
+    quiet_logs(Settings())
+    return run_trio(bench_engines, args)
 
 
 def run_soak(args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from voiced.engines.ports import PARTIALS, WORD_TIMES, EngineInfo
 from voiced.engines.stt.whisper_calls import Caller, Turns
 from voiced.engines.stt.whisper_decoder import AUTO, WindowDecoder
-from voiced.engines.stt.whisper_model import RATE, WhisperModel
+from voiced.engines.stt.whisper_model import LEAST_FRAMES, RATE, WhisperModel
 from voiced.engines.stt.whisper_utterance import Utterance
 from voiced.errors import EngineFailed, ModelError
 from voiced.models.naming import find_model
@@ -48,7 +48,7 @@ class WhisperEngine:
         self._language = str(options.get("language") or "auto")
         self._full = options.get("encoder_window", "auto") == "full"
         self._partials = bool(options.get("partials", True))
-        self._turns = Turns()
+        self.turns = Turns()
         self._model: WhisperModel | None = None
 
     def load(self) -> EngineInfo:
@@ -76,12 +76,17 @@ class WhisperEngine:
             concurrency=CONCURRENCY,
         )
 
+    @property
+    def model(self) -> WhisperModel:
+        """The model, once loaded."""
+        assert self._model is not None, "load comes first"
+        return self._model
+
     def warm_up(self) -> None:
         """Run encoder and decoder once: the first runs of a model allocate."""
-        assert self._model is not None, "load comes first"
-        encoded = self._model.encode(np.zeros(RATE, np.float32), 300)
-        prompt = self._model.prompt(self._model.languages[0], "")
-        self._model.decode(encoded, prompt, [])
+        model = self.model
+        encoded = model.encode(np.zeros(RATE, np.float32), LEAST_FRAMES)
+        model.decode(encoded, model.prompt(model.languages[0], ""), [])
 
     def run(self, work: Work) -> Mapping[str, Any]:
         """Answer `transcribe` requests, as `ChildEngine.run` describes them.
@@ -89,11 +94,10 @@ class WhisperEngine:
         A part has, besides `text`, all that was heard so far, `stable`: the words of it that no
         later part takes back.
         """
-        assert self._model is not None, "load comes first"
         language = self._choose(str(work.params.get("language") or self._language))
         decoder = WindowDecoder(
-            self._model,
-            Caller(work, self._turns),
+            self.model,
+            Caller(work, self.turns),
             prompt=str(work.params.get("prompt") or ""),
             full=self._full,
         )
@@ -107,10 +111,9 @@ class WhisperEngine:
         return utterance.finish()
 
     def _choose(self, language: str) -> str:
-        assert self._model is not None
         if language in AUTO:
-            return language if self._model.multilingual else "en"
+            return language if self.model.multilingual else "en"
         language = language.lower().partition("-")[0]
-        if language not in self._model.languages:
+        if language not in self.model.languages:
             raise EngineFailed(f"the speech recogniser does not know the language {language!r}")
         return language
