@@ -145,6 +145,6 @@ async def _cancel_after(
         nursery.cancel_scope.cancel(reason="the moment has come")
     if over:
         return None
-    while not host.free_slots:  # noqa: ASYNC110 - nobody is told; see LOOK_S
+    while host.free_slots < host.info.concurrency:  # noqa: ASYNC110 - nobody is told; see LOOK_S
         await trio.sleep(LOOK_S)
     return trio.current_time() - began
