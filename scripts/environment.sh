@@ -6,6 +6,8 @@
 #
 # VOICED_PYTHON  the interpreter to use, 3.11 to 3.13 (default: 3.13, 3.11 or 3.12, the first that works)
 # VOICED_VENV    the environment's place (default: .venv in the checkout)
+# VOICED_EXTRAS  what to install besides, by words: llama compiles llama.cpp (some minutes, and a
+#                C++ compiler is needed). It stays installed when the variable is not set again.
 #
 # A finished installation leaves a stamp: a digest of the requirements, of pyproject.toml, and of
 # the interpreter. While it matches, nothing is installed and nothing is asked of the network.
@@ -170,10 +172,60 @@ prepare_node_clients() {
     say "voiced: $why; the tests that need clients for Node.js are skipped"
 }
 
+# A digest of what an extra was installed from; see `stamp_of`.
+extra_stamp_of() {
+    local identity
+    identity=$("$venv/bin/python" -c 'import sys; print(sys.version, sys.prefix)' 2>/dev/null) ||
+        return 1
+    {
+        printf '%s\n' "$identity"
+        cat -- "$root/requirements/build-$1.txt" "$root/requirements/$1.txt"
+    } | sha256sum
+}
+
+extra_installed() {
+    local stamp
+    [[ -r $venv/.voiced-extra-$1 ]] && stamp=$(extra_stamp_of "$1") &&
+        [[ $(<"$venv/.voiced-extra-$1") == "$stamp" ]]
+}
+
+# Compiles llama-cpp-python, which is published as source only. The part of it that sees pictures
+# is left out: it is a fourth of the work, and nothing here looks at any.
+install_llama() {
+    local pip stamp
+    type -P c++ >/dev/null || type -P g++ >/dev/null || type -P clang++ >/dev/null ||
+        die "voiced: VOICED_EXTRAS=llama needs a C++ compiler (on Debian: apt install g++)"
+    pip=("$venv/bin/python" -m pip install --no-input --disable-pip-version-check)
+    [[ -t 2 ]] || pip+=(--quiet)
+    say "voiced: compiling llama.cpp (this once; it takes some minutes)"
+    rm -f -- "$venv/.voiced-extra-llama"
+    "${pip[@]}" --require-hashes --no-deps -r "$root/requirements/build-llama.txt" >&2 &&
+        PATH=$venv/bin:$PATH CMAKE_ARGS="-DLLAVA_BUILD=OFF ${CMAKE_ARGS:-}" \
+            "${pip[@]}" --require-hashes --no-deps --no-build-isolation \
+            -r "$root/requirements/llama.txt" >&2 ||
+        die "voiced: llama.cpp could not be installed; what is above says why." \
+            "Run this again to go on, or without VOICED_EXTRAS to go without."
+    stamp=$(extra_stamp_of llama) || die "voiced: $venv/bin/python does not run"
+    printf '%s\n' "$stamp" >"$venv/.voiced-extra-llama"
+}
+
+prepare_extras() {
+    local extra lock
+    for extra in ${VOICED_EXTRAS:-}; do
+        [[ $extra == llama ]] || die "voiced: VOICED_EXTRAS=$VOICED_EXTRAS: there is only llama"
+        extra_installed "$extra" && continue
+        exec {lock}<"$root/requirements"
+        ! type -P flock >/dev/null || flock "$lock"
+        extra_installed "$extra" || install_llama
+        exec {lock}<&-
+    done
+}
+
 right_python() { [[ -z ${VOICED_PYTHON:-} ]] || usable; }
 
 prepare_environment() {
     if right_python && installed "$@"; then
+        prepare_extras
         return
     fi
     local lock
@@ -188,4 +240,5 @@ prepare_environment() {
         install "$1"
     fi
     exec {lock}<&-
+    prepare_extras
 }

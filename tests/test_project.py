@@ -85,7 +85,9 @@ def test_every_declared_dependency_is_pinned() -> None:
     assert names <= set(_pins("run.txt"))
 
 
-@pytest.mark.parametrize("name", ["build.txt", "run.txt", "test.txt"])
+@pytest.mark.parametrize(
+    "name", ["build.txt", "build-llama.txt", "run.txt", "test.txt", "llama.txt"]
+)
 def test_requirements_are_hashed_and_name_no_index(name: str) -> None:
     text = (ROOT / "requirements" / name).read_text("utf-8")
     entries = re.split(r"\n(?=\S)", text.strip())
@@ -103,6 +105,11 @@ def test_the_clients_for_node_are_hashed_and_name_no_address() -> None:
 
 def test_tests_run_on_the_versions_that_the_daemon_runs_on() -> None:
     assert _pins("run.txt").items() <= _pins("test.txt").items()
+
+
+def test_the_extra_changes_nothing_else() -> None:
+    assert _pins("run.txt").items() <= _pins("llama.txt").items()
+    assert _pins("build-llama.txt").items() <= _pins("build.txt").items()
 
 
 def test_the_shipped_settings_are_found() -> None:

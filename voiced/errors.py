@@ -174,6 +174,13 @@ class ToolChoiceError(EngineError):
     status = 400
 
 
+class ContextExceeded(EngineError):
+    """What the model is asked is longer than it can take. Asking again changes nothing."""
+
+    code = "context_length_exceeded"
+    status = 400
+
+
 class EnginePreempted(EngineError):
     """A low-priority request was cancelled because conversation needed the engine."""
 

@@ -264,7 +264,8 @@ class Stt(Section, frozen=True):
 
 
 class Llm(Section, frozen=True):
-    """What answers. `first_ms` and `reply` are for `engine = "stub"`, which only measures."""
+    """What answers. `first_ms` and `reply` are for `engine = "stub"`, which only measures; from
+    `model` to `prefill`, what is for `engine = "llama"`."""
 
     engine: str = "assistant"
     providers: tuple[ChatProvider, ...] = ()
@@ -272,6 +273,22 @@ class Llm(Section, frozen=True):
     fast_path: bool = True
     sentences: str = ""
     home: str = ""
+    model: str = ""
+    chat_template: str = ""
+    context: Annotated[int, Meta(ge=256)] = 4096
+    conversations: Annotated[int, Meta(ge=1, le=16)] = 2
+    threads: Positive = 2
+    threads_batch: Annotated[int, Meta(ge=0)] = 0
+    batch: Annotated[int, Meta(ge=8, le=2048)] = 128
+    temperature: Annotated[float, Meta(ge=0.0, le=2.0)] = 0.6
+    top_k: Annotated[int, Meta(ge=0)] = 40
+    top_p: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.95
+    min_p: Fraction = 0.05
+    repeat_penalty: Annotated[float, Meta(ge=1.0, le=2.0)] = 1.0
+    seed: int = -1
+    stop: tuple[str, ...] = ()
+    tell_time: bool = True
+    prefill: bool = True
     grace_s: Seconds = 2.0
     first_ms: NonNegative = 0.0
     reply: str = "This is the reply of the stub engine."

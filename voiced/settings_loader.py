@@ -31,6 +31,7 @@ PREFIX = "VOICED_"
 PATHS = frozenset(
     {
         *(("llm", "sentences"), ("llm", "home"), ("store", "directory"), ("store", "models")),
+        ("llm", "chat_template"),
         *(("server", "tls_cert"), ("server", "tls_key")),
     }
 )

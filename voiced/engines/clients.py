@@ -135,6 +135,18 @@ class EngineLlm:
         ) as call:
             yield _Reply(call)
 
+    async def prefill(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        priority: Priority = Priority.SPECULATION,
+    ) -> None:
+        """See `Reader.prefill`."""
+        params = {"messages": list(messages), "tools": list(tools)}
+        async with self._host.request("prefill", params, priority, requeue=True) as call:
+            await call.result()
+
 
 def join_text(unread: Part, part: Part) -> Part | None:
     """A `Merge`: text that nobody has read yet is one piece, up to `JOINED_CHARS`."""

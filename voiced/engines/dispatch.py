@@ -18,6 +18,7 @@ from voiced.engines.spec import MAX_AUDIO_S
 from voiced.engines.waitlist import Waitlist
 from voiced.errors import (
     AudioError,
+    ContextExceeded,
     EngineBusy,
     EngineError,
     EngineFailed,
@@ -40,7 +41,14 @@ _AUDIO_FRAME_BYTES = 128 * 1024
 
 _ERRORS: dict[str, type[VoicedError]] = {
     error.code: error
-    for error in (AudioError, EngineFailed, EngineUnavailable, ModelError, ToolChoiceError)
+    for error in (
+        AudioError,
+        ContextExceeded,
+        EngineFailed,
+        EngineUnavailable,
+        ModelError,
+        ToolChoiceError,
+    )
 }
 
 

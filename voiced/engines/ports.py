@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -22,6 +22,9 @@ PARTIALS = "partials"
 
 WORD_TIMES = "word_times"
 """Capability of an STT engine that tells when each word was said."""
+
+PREFILL = "prefill"
+"""Capability of an LLM engine that can compute a conversation before it is to answer."""
 
 Kind = Literal["stt", "llm", "tts", "vad"]
 
@@ -51,6 +54,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     sample_rates: tuple[int, ...] = ()
     voices: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
+    context_tokens: int = 0
+    """Of a language model: the longest conversation with its answer; 0 where nothing bounds it."""
     concurrency: int = 1
 
 
@@ -125,8 +130,13 @@ class ChildEngine(Protocol):
             an engine that cannot do as it says raises `ToolChoiceError`); parts `{"text"}` (a
             delta) or `{"tool_call": {"call_id", "name", "arguments"}}` (arguments is JSON text);
             result `{"finish": "stop" | "tool_calls" | "length", "input_tokens",
-            "output_tokens"}` and, where it has names for what it understands, `intent`. The
-            assistant also takes `only` and may answer `declined` (`UnderstandingLlm`).
+            "output_tokens"}` and, where it has names for what it understands, `intent`; of an
+            engine that remembers, `cached_tokens`; of one with a bounded context,
+            `dropped_messages`. The assistant also takes `only` and may answer `declined`
+            (`UnderstandingLlm`).
+        prefill: of engines with the capability "prefill": params `messages` and `tools` of a
+            conversation in which the user speaks next; no parts; result `{"evaluated_tokens",
+            "cached_tokens"}`.
         speak: params `text`, `voice`, `speed`; parts `{"pcm", "sample_rate"}` (PCM16 mono);
             result `{"duration_s"}`.
         """
@@ -196,6 +206,10 @@ class ReplyEnd(msgspec.Struct, frozen=True, kw_only=True):
     finish: Literal["stop", "tool_calls", "length"]
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the input: those that the engine still knew."""
+    dropped_messages: int = 0
+    """The oldest ones, which the model was not shown: there was no room for them."""
     intent: str | None = None
     """For the log: the name of what the engine took the user's words to mean, "" where they meant
     nothing to it, None where it does not know such names or was told no words."""
@@ -281,6 +295,25 @@ class Llm(Protocol):
 
         `tools` have `name`, `description` and `parameters`, a JSON schema. Tokens of an engine
         without a tokenizer are words, split at white space.
+        """
+        ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """An `Llm` that may be able to read ahead: it says so by the capability "prefill"."""
+
+    async def prefill(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        priority: Priority = Priority.SPECULATION,
+    ) -> None:
+        """Read a conversation in which the user speaks next, so that the answer begins sooner.
+
+        Raises `EngineError`. What was read when it is cancelled, or displaced by a conversation,
+        need not be read again.
         """
         ...
 

@@ -41,6 +41,7 @@ from voiced.conversation.effects import (
 from voiced.conversation.given import given_audio
 from voiced.engines.ports import Stt
 from voiced.realtime.detections import own_detections
+from voiced.realtime.foresight import open_foresight
 from voiced.realtime.item_audio import AudioBudget, ItemAudio
 from voiced.realtime.notices import Notices
 from voiced.realtime.outbox import Outbox, OutboxFull
@@ -130,6 +131,7 @@ class Session:
             most_buffered_s=parts.settings.limits.input_audio_s,
             turns=parts.settings.turn_detection,
         )
+        self._foresight = open_foresight(parts.settings.llm, parts.speaker)
         self._state, effects = begin(
             config,
             seed=seed,
@@ -138,6 +140,7 @@ class Session:
             holds=parts.settings.turn_detection.resume_s > 0,
         )
         self._perform_all(effects)
+        self._foresee()
 
     @property
     def held_bytes(self) -> int:
@@ -267,6 +270,11 @@ class Session:
         self._perform_all(effects)
         self.notices.keep(self._state.announcements)
         self._taking = None
+        self._foresee(speaking=isinstance(event, inp.SpeechStarted))
+
+    def _foresee(self, *, speaking: bool = False) -> None:
+        if self._foresight is not None and self.answers:
+            self._foresight.look(self._state, speaking=speaking)
 
     def _perform_all(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -383,6 +391,8 @@ class Session:
         expires = began + self._parts.settings.session.max_s
         self._missed_due = began + MISSED_AFTER_S if self.answers else inf
         async with trio.open_nursery() as nursery:
+            if self._foresight is not None:
+                nursery.start_soon(self._foresight.run)
             while trio.current_time() < expires:
                 self.replies.start(nursery, self.apply)
                 due = min(expires, self._missed_due, self._silence.due)

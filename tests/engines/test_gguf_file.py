@@ -1,0 +1,204 @@
+"""Headers of model files: what they say, and what is wrong with them, in one line."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import gguf
+import numpy as np
+import pytest
+
+from tests.models.llama_model import SMALL, write_random, write_scripted
+from voiced.engines.llm.gguf_file import read_gguf
+from voiced.engines.llm.memory_need import check_memory, free_memory
+from voiced.errors import ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_scripted(tmp_path / "model.gguf", {"zebra": ("Yes", ".")})
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ModelError) as caught:
+        read_gguf(path)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert path.name in said
+    return said
+
+
+def test_a_header_tells_what_is_needed(model: Path) -> None:
+    file = read_gguf(model)
+    assert (file.architecture, file.context_trained) == ("llama", 2048)
+    assert file.size_bytes == model.stat().st_size
+    assert file.values["general.name"] == "model"
+    # 16-bit keys and values, one layer, one head of 64
+    assert file.kv_bytes(100) == 100 * 2 * 64 * 2
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9, 0.999])
+def test_every_missing_end_is_noticed(tmp_path: Path, share: float) -> None:
+    model = write_random(tmp_path / "model.gguf", SMALL)
+    data = model.read_bytes()
+    model.write_bytes(data[: int(len(data) * share)])
+    said = refusal(model)
+    assert "is damaged" in said
+    assert said.endswith("download it again")
+
+
+def test_the_very_last_byte_counts(model: Path) -> None:
+    model.write_bytes(model.read_bytes()[:-1])
+    assert "the last 1 bytes are missing" in refusal(model)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"", "it is empty"),
+        (b"<!DOCTYPE html><html>not found</html>", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        (b"PK\x03\x04" + bytes(40), "zip archive"),
+        (struct.pack("<Q", 40) + b'{"weights": {}}' + bytes(40), "safetensors"),
+        (b"lmgg" + bytes(40), "does not begin with GGUF"),
+    ],
+)
+def test_what_is_no_gguf_is_named(tmp_path: Path, content: bytes, word: str) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(content)
+    said = refusal(path)
+    assert "is no GGUF model" in said
+    assert word in said
+
+
+@pytest.mark.parametrize("at", [4, 8, 16, 24, 40, 100, 500])
+def test_a_damaged_header_is_an_error_and_nothing_worse(model: Path, at: int) -> None:
+    data = bytearray(model.read_bytes())
+    data[at : at + 8] = b"\xff" * 8
+    model.write_bytes(data)
+    refusal(model)
+
+
+def test_a_missing_file_and_a_directory(tmp_path: Path) -> None:
+    assert "there is no file" in refusal(tmp_path / "absent.gguf")
+    folder = tmp_path / "folder.gguf"
+    folder.mkdir()
+    assert "cannot read" in refusal(folder)
+
+
+def write_kind(path: Path, architecture: str, *, tokenizer: bool = True, kind: str = "") -> Path:
+    writer = gguf.GGUFWriter(path, architecture)
+    if tokenizer:
+        writer.add_tokenizer_model("llama")
+    if kind:
+        writer.add_type(kind)
+    writer.add_tensor("weight", np.zeros((4, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("architecture", "tokenizer", "kind", "word"),
+    [
+        ("clip", False, "", "eyes"),
+        ("bert", True, "", "embeddings"),
+        ("llama", False, "", "without a tokenizer"),
+        ("llama", True, "adapter", "adapter"),
+    ],
+)
+def test_other_kinds_are_told_apart(
+    tmp_path: Path, architecture: str, tokenizer: bool, kind: str, word: str
+) -> None:
+    said = refusal(
+        write_kind(tmp_path / "model.gguf", architecture, tokenizer=tokenizer, kind=kind)
+    )
+    assert word in said
+    assert "not a language model" in said
+
+
+def split(folder: Path, names: list[str]) -> list[Path]:
+    paths = []
+    for number, name in enumerate(names):
+        writer = gguf.GGUFWriter(folder / name, "llama")
+        writer.add_tokenizer_model("llama")
+        writer.add_uint16("split.no", number)
+        writer.add_uint16("split.count", len(names))
+        writer.add_tensor(f"weight{number}", np.zeros((4, 32), np.float32))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        paths.append(folder / name)
+    return paths
+
+
+def test_a_model_in_parts_needs_them_all(tmp_path: Path) -> None:
+    names = ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"]
+    first, second = split(tmp_path, names)
+    file = read_gguf(first)
+    assert file.size_bytes == first.stat().st_size + second.stat().st_size
+    assert "llm.model is to name m-00001-of-00002.gguf" in refusal(second)
+    second.unlink()
+    assert "m-00002-of-00002.gguf is not there" in refusal(first)
+
+
+def test_a_part_that_was_renamed(tmp_path: Path) -> None:
+    (first, _) = split(tmp_path, ["a.gguf", "b.gguf"])
+    assert "ends in -00001-of-00002.gguf" in refusal(first)
+
+
+# -- memory ------------------------------------------------------------------------------------
+
+
+def test_a_model_too_large_is_refused_with_its_numbers(model: Path) -> None:
+    file = read_gguf(model)
+    check_memory(file, 1000, 1 << 30)
+    with pytest.raises(ModelError, match=r"model\.gguf needs about \d+ MiB .* and 50 MiB are free"):
+        check_memory(file, 1000, 50 << 20)
+
+
+def test_the_context_counts_too(tmp_path: Path) -> None:
+    file = read_gguf(write_random(tmp_path / "model.gguf", SMALL))
+    check_memory(file, 4096, 200 << 20)
+    with pytest.raises(ModelError, match=r"2,049 for 1,048,576 tokens"):
+        check_memory(file, 1 << 20, 200 << 20)
+
+
+def machine(root: Path, *, available_kb: int, group: str, files: dict[str, str]) -> Path:
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/meminfo").write_text(f"MemTotal: 99 kB\nMemAvailable: {available_kb} kB\n")
+    (root / "proc/self/cgroup").write_text(f"0::{group}\n")
+    for name, content in files.items():
+        path = root / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return root
+
+
+def test_free_memory_is_what_the_kernel_says(tmp_path: Path) -> None:
+    assert free_memory(machine(tmp_path, available_kb=1000, group="/", files={})) == 1_024_000
+
+
+def test_a_limit_of_any_group_above_counts(tmp_path: Path) -> None:
+    files = {
+        "a/memory.max": "500000",
+        "a/memory.current": "400000",
+        "a/memory.stat": "anon 100000\nfile 300000\n",
+        "a/b/memory.max": "max",
+        "a/b/memory.current": "1",
+    }
+    root = machine(tmp_path, available_kb=1000, group="/a/b", files=files)
+    assert free_memory(root) == 400_000
+    outside = machine(tmp_path / "other", available_kb=1000, group="/../..", files={})
+    assert free_memory(outside) == 1_024_000
+
+
+def test_this_machine_has_memory() -> None:
+    assert free_memory() > 0

@@ -1,0 +1,454 @@
+"""Language models in GGUF files, by llama.cpp: streamed, with tools, stopped at once.
+
+What makes it quick is what it does not compute. The prompt is put together so that it grows at its
+end, and the context keeps the tokens of the last conversations: of a prompt only what is new is
+computed (`PrefixCache`). What changes by itself, the time, stands with the user's last words.
+`prefill` computes a conversation up to where the user will speak on, while nobody waits for it.
+
+A cancel sets a flag that llama.cpp looks at between two nodes of its graph, within a prompt too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from voiced.engines.llm.answer_text import AnswerText
+from voiced.engines.llm.chat_template import CHATML, CUT, Template, text_of
+from voiced.engines.llm.gguf_file import GgufFile, read_gguf
+from voiced.engines.llm.llama_library import (
+    PACKAGE,
+    Aborted,
+    LlamaContext,
+    LlamaShape,
+    open_library,
+)
+from voiced.engines.llm.llama_sampler import Sampler, Sampling, call_grammar
+from voiced.engines.llm.memory_need import check_memory, free_memory
+from voiced.engines.llm.prefix_cache import PrefixCache, Taken
+from voiced.engines.llm.tool_calls import MARKS, THOUGHT, Marks
+from voiced.engines.ports import PREFILL, EngineInfo, Work
+from voiced.errors import ContextExceeded, EngineFailed, ModelError, ToolChoiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SUFFIX = ".gguf"
+
+ANSWER_SHARE = 4
+"""A prompt may take all of the context but a fourth, or what the answer may have if that is less:
+an answer that begins must have room to end."""
+
+INAUDIBLE = "(The user said something that could not be understood.)"
+"""In place of words that were not recognised: an empty message leads models astray."""
+
+HELD_MARKS = (
+    *(mark for marks in (*MARKS, *THOUGHT) for mark in (marks.begin, marks.end) if mark),
+    *("[ARGS]", "[CALL_ID]"),
+)
+"""Texts of control tokens that mean something here; all others are never seen."""
+
+
+class LlamaOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `[llm]` of the settings says to this engine; see config/voiced.toml."""
+
+    state_directory: str = ""
+    model: str = ""
+    chat_template: str = ""
+    context: int = 4096
+    conversations: int = 2
+    threads: int = 2
+    threads_batch: int = 0
+    batch: int = 128
+    temperature: float = 0.6
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    seed: int = -1
+    stop: tuple[str, ...] = ()
+    tell_time: bool = True
+
+
+class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model is given. `dropped` counts messages that there was no room for."""
+
+    tokens: list[int]
+    text: str
+    dropped: int = 0
+
+
+class Dialect(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model writes a call: what opens it, and the name of its arguments."""
+
+    opening: str
+    key: str
+
+
+class LlamaEngine:
+    """`ChildEngine` of kind llm. `llm.model` names a file, in `models` of the state directory or
+    by its path; where it is empty, the only GGUF file there is taken."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = msgspec.convert(dict(options), LlamaOptions)
+        self._sampling = msgspec.convert(dict(options), Sampling)
+        self._context: LlamaContext
+        self._cache: PrefixCache
+        self._template: Template
+        self._library: Any = None
+        self._dialect = Dialect(opening="", key="arguments")
+        self._shown: frozenset[int] = frozenset()
+
+    # -- loading
+
+    def load(self) -> EngineInfo:
+        """Raises `ModelError`: no such file, damaged, another kind, too large, no library."""
+        file = read_gguf(self._find())
+        shape = self._shape(file)
+        check_memory(file, shape.context * shape.sequences, free_memory())
+        self._library = open_library()
+        self._context = LlamaContext(self._library, file.path, shape)
+        self._cache = PrefixCache(self._context, shape.sequences)
+        self._template = self._read_template(file)
+        self._dialect = dialect_of(self._template)
+        vocabulary = self._context.vocabulary
+        self._shown = frozenset(
+            token
+            for token, text in vocabulary.controls.items()
+            if any(mark in text for mark in HELD_MARKS)
+        )
+        return EngineInfo(
+            kind="llm",
+            name="llama",
+            version=version(PACKAGE),
+            model=str(file.values.get("general.name") or file.path.stem),
+            languages=tuple(map(str, file.values.get("general.languages") or ("en",))),
+            capabilities=("tools", PREFILL),
+            context_tokens=shape.context,
+        )
+
+    def _find(self) -> Path:
+        named = self._options.model
+        folder = Path(self._options.state_directory) / "models"
+        if named:
+            path = Path(named).expanduser()
+            if path.is_absolute() or "/" in named:
+                return path
+            return folder / (named if named.endswith(SUFFIX) else named + SUFFIX)
+        found = sorted(folder.glob(f"*{SUFFIX}"))
+        if len(found) == 1:
+            return found[0]
+        have = ", ".join(path.name for path in found) or "none"
+        raise ModelError(
+            f"llm.model: name a GGUF file, by its path or by its name in {folder} (found: {have})"
+        )
+
+    def _shape(self, file: GgufFile) -> LlamaShape:
+        context = self._options.context
+        if file.context_trained:
+            context = min(context, file.context_trained)
+        return LlamaShape(
+            context=context,
+            sequences=self._options.conversations,
+            batch=self._options.batch,
+            threads=self._options.threads,
+            threads_batch=self._options.threads_batch or len(os.sched_getaffinity(0)),
+        )
+
+    def _read_template(self, file: GgufFile) -> Template:
+        source = str(file.values.get("tokenizer.chat_template") or CHATML)
+        where = str(file.path)
+        if self._options.chat_template:
+            where = self._options.chat_template
+            try:
+                source = Path(where).expanduser().read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as exc:
+                raise ModelError(f"llm.chat_template: cannot read {where}: {exc}") from exc
+        vocabulary = self._context.vocabulary
+        try:
+            return Template(
+                source,
+                bos=vocabulary.bos,
+                eos=vocabulary.eos,
+                controls=vocabulary.controls.values(),
+            )
+        except (ModelError, EngineFailed) as exc:
+            raise ModelError(
+                f"{where}: {exc}; name another by llm.chat_template, a file with Jinja"
+            ) from exc
+
+    def warm_up(self) -> None:
+        """Compute a batch and a token: the first run allocates."""
+        tokens = self._context.vocabulary.tokens(self._template.render([_user("hello")]))
+        self._context.decode(0, tokens[: self._options.batch], 0)
+        self._context.decode(0, tokens[-1:], min(len(tokens), self._options.batch))
+        self._context.truncate(0, 0)
+
+    def close(self) -> None:
+        """Give the model's memory back; a process that ends need not."""
+        self._context.close()
+
+    def prompt_text(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> str:
+        """What the model would be given, for people to look at. Raises as a reply does."""
+        return self._fit(messages, tools, None).text
+
+    @property
+    def evaluated(self) -> int:
+        """Tokens of prompts and answers that were computed so far."""
+        return self._context.evaluated
+
+    # -- requests
+
+    def run(self, work: Work) -> Mapping[str, Any]:
+        """`reply` as `ChildEngine.run` describes it, and `prefill`, which has the same messages
+        and tools, emits nothing and results in `evaluated_tokens` and `cached_tokens`."""
+        self._context.go()
+        work.on_cancel(self._context.stop)
+        try:
+            if work.op == "prefill":
+                return self._prefill(work)
+            return self._reply(work)
+        except Aborted as exc:
+            work.raise_if_cancelled()
+            raise EngineFailed("llama.cpp stopped by itself") from exc
+
+    def _prefill(self, work: Work) -> dict[str, Any]:
+        messages = work.params.get("messages") or ()
+        prompt = self._fit(messages, self._tools(work), 0, until_user=True)
+        _, evaluated = self._compute(prompt.tokens)
+        return {"evaluated_tokens": evaluated, "cached_tokens": len(prompt.tokens) - evaluated}
+
+    def _reply(self, work: Work) -> dict[str, Any]:
+        choice = work.params.get("tool_choice", "auto")
+        tools = self._tools(work)
+        asked = work.params.get("max_output_tokens")
+        prompt = self._fit(work.params.get("messages") or (), tools, asked)
+        forced = choice not in ("auto", "none")
+        sampler = Sampler(self._library, self._context, self._sampling)
+        try:
+            tokens, answer = list(prompt.tokens), self._answer(prompt, tools)
+            if forced:
+                if not tools:
+                    raise ToolChoiceError("There is no function to call.")
+                tokens = self._force(prompt, tools, sampler)
+                answer = AnswerText((), {tool["name"] for tool in tools}, opened=Marks("", ""))
+            sequence, evaluated = self._compute(tokens)
+            room = self._context.shape.context - len(tokens)
+            limit = room if asked is None else min(asked, room)
+            finish, written = self._write(work, sampler, sequence, answer, limit)
+        finally:
+            sampler.close()
+        return {
+            "finish": finish,
+            "input_tokens": len(tokens),
+            "output_tokens": written,
+            "cached_tokens": len(tokens) - evaluated,
+            "dropped_messages": prompt.dropped,
+        }
+
+    def _answer(self, prompt: Prompt, tools: Sequence[Mapping[str, Any]]) -> AnswerText:
+        thinking = prompt.text.rstrip().endswith(THOUGHT[0].begin)
+        names = {tool["name"] for tool in tools}
+        return AnswerText(self._options.stop, names, thinking=thinking)
+
+    def _write(
+        self, work: Work, sampler: Sampler, sequence: int, answer: AnswerText, limit: int
+    ) -> tuple[str, int]:
+        """Write the answer token by token; why it ended, and how many there were."""
+        vocabulary, told = self._context.vocabulary, 0
+        finish, written = "length", 0
+        while written < limit:
+            work.raise_if_cancelled()
+            token = sampler.choose()
+            if vocabulary.ends(token):
+                finish = "stop"
+                break
+            written += 1
+            if text := answer.feed(vocabulary.piece(token, control=token in self._shown)):
+                work.emit({"text": text})
+            told = self._tell_calls(work, answer, told)
+            if answer.stopped:
+                finish = "stop"
+                break
+            if written < limit:
+                self._append(sequence, token)
+        if text := answer.finish():
+            work.emit({"text": text})
+        told = self._tell_calls(work, answer, told)
+        if answer.broken and finish == "stop" and not answer.calls:
+            raise EngineFailed(
+                f"the model's call of a function cannot be read: {answer.broken}",
+                public="the model's call of a function cannot be read",
+            )
+        return "tool_calls" if told and finish == "stop" else finish, written
+
+    def _tell_calls(self, work: Work, answer: AnswerText, told: int) -> int:
+        for call in answer.calls[told:]:
+            told_call = {
+                "call_id": f"call_{os.urandom(8).hex()}",
+                "name": call.name,
+                "arguments": json.dumps(call.arguments, ensure_ascii=False),
+            }
+            work.emit({"tool_call": told_call})
+        return len(answer.calls)
+
+    def _force(
+        self, prompt: Prompt, tools: Sequence[Mapping[str, Any]], sampler: Sampler
+    ) -> list[int]:
+        """Begin the call for the model and bind it by a grammar; the prompt with that beginning."""
+        opening = self._dialect.opening
+        if prompt.text.rstrip().endswith(THOUGHT[0].begin):
+            opening = f"\n{THOUGHT[0].end}\n\n{opening}"
+        if not any(sampler.constrain(g) for g in call_grammar(tools, self._dialect.key)):
+            raise ToolChoiceError("The parameters of that function cannot be made a grammar.")
+        return self._context.vocabulary.tokens(prompt.text + opening)
+
+    # -- the prompt
+
+    def _tools(self, work: Work) -> Sequence[Mapping[str, Any]]:
+        if work.params.get("tool_choice") == "none":
+            return ()
+        return work.params.get("tools") or ()
+
+    def _fit(
+        self,
+        given: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]],
+        answer: int | None,
+        *,
+        until_user: bool = False,
+    ) -> Prompt:
+        """The prompt, without the oldest turns where there is no room for them.
+
+        Raises `ContextExceeded` where even the newest turn has none.
+        """
+        context = self._context.shape.context
+        reserve = context // ANSWER_SHARE
+        room = context - (reserve if answer is None else min(answer, reserve))
+        messages = list(given)
+        whole = self._prompt(messages, tools, 0, until_user=until_user)
+        if len(whole.tokens) <= room:
+            return whole
+        starts = turn_starts(messages)
+        fits, low, high = None, 1, len(starts) - 1
+        while low <= high:
+            middle = (low + high) // 2
+            prompt = self._prompt(messages, tools, middle, until_user=until_user)
+            if len(prompt.tokens) <= room:
+                fits, high = prompt, middle - 1
+            else:
+                low = middle + 1
+        if fits is None:
+            raise ContextExceeded(
+                f"This is too long for the model: {len(whole.tokens)} tokens, of which {room} "
+                f"have room (llm.context is {context})."
+            )
+        return fits
+
+    def _prompt(
+        self,
+        messages: list[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]],
+        turns_dropped: int,
+        *,
+        until_user: bool,
+    ) -> Prompt:
+        """`messages` as tokens, without that many of the oldest turns."""
+        kept, dropped = messages, 0
+        if turns_dropped:
+            first = turn_starts(messages)[turns_dropped]
+            system = [m for m in messages[:first] if m.get("role") == "system"]
+            kept, dropped = [*system, *messages[first:]], first - len(system)
+        shown = [_audible(message) for message in kept]
+        if until_user and (not shown or shown[-1].get("role") != "user"):
+            text = self._template.render(self._dated([*shown, _user(CUT)]), tools)
+            text = text.partition(CUT)[0]
+        else:
+            text = self._template.render(self._dated(shown), tools, answer=not until_user)
+        return Prompt(
+            tokens=self._context.vocabulary.tokens(text) if text else [], text=text, dropped=dropped
+        )
+
+    def _dated(self, messages: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The user's last words with the time in front: what stands before them stays the same."""
+        if not self._options.tell_time:
+            return messages
+        now = datetime.now().astimezone().strftime("%A %-d %B %Y, %H:%M")
+        for index in range(len(messages) - 1, -1, -1):
+            if messages[index].get("role") == "user":
+                text = f"[{now}] {text_of(messages[index])}"
+                return [
+                    *messages[:index],
+                    {**messages[index], "content": text},
+                    *messages[index + 1 :],
+                ]
+        return messages
+
+    # -- the context
+
+    def _compute(self, tokens: list[int]) -> tuple[int, int]:
+        """Compute a prompt; the sequence that has it, and how many tokens that took."""
+        if not tokens:
+            return 0, 0
+        taken = self._cache.take(tokens)
+        if self._context.length(taken.sequence) != taken.kept:  # a fault has left it in doubt
+            self._context.truncate(taken.sequence, 0)
+            self._cache.settle(taken.sequence, 0)
+            taken = Taken(taken.sequence, 0)
+        new = tokens[taken.kept :]
+        try:
+            self._context.decode(taken.sequence, new, taken.kept)
+        except Aborted:
+            done = self._context.length(taken.sequence) - taken.kept
+            self._cache.extend(taken.sequence, new[: max(0, done)])
+            raise
+        except EngineFailed:
+            self._context.truncate(taken.sequence, 0)
+            self._cache.settle(taken.sequence, 0)
+            raise
+        self._cache.extend(taken.sequence, new)
+        return taken.sequence, len(new)
+
+    def _append(self, sequence: int, token: int) -> None:
+        """Compute one token of the answer."""
+        position = self._cache.length(sequence)
+        self._context.decode(sequence, [token], position)
+        self._cache.extend(sequence, [token])
+
+
+def dialect_of(template: Template) -> Dialect:
+    """How the model that goes with this template was taught to write calls."""
+    source = template.source
+    if not template.knows_tools or ("<tool_call>" in source and "<function=" not in source):
+        return Dialect(opening="<tool_call>\n", key="arguments")
+    if "[TOOL_CALLS]" in source:
+        return Dialect(opening="[TOOL_CALLS]", key="arguments")
+    return Dialect(opening="", key="parameters" if '"parameters"' in source else "arguments")
+
+
+def turn_starts(messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Where each turn begins: with a user's message behind one of somebody else."""
+    starts = []
+    for index, message in enumerate(messages):
+        before = messages[index - 1].get("role") if index else None
+        if message.get("role") == "user" and before != "user":
+            starts.append(index)
+    return starts
+
+
+def _user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def _audible(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    if message.get("role") == "user" and not text_of(message).strip():
+        return {**message, "content": INAUDIBLE}
+    return message
