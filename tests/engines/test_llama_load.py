@@ -50,14 +50,16 @@ def test_without_the_extra_the_command_to_install_it_is_told(
 
 def test_no_model_is_named(models: Path) -> None:
     write_scripted(models / "two.gguf", ANSWERS)
-    said = refusal({"state_directory": str(models.parent)})
-    assert said.startswith("llm.model: name a GGUF file")
-    assert "one.gguf, two.gguf" in said
+    said = refusal({"models_directory": str(models)})
+    assert said.startswith("llm.model: name one of the models")
+    assert "there: one, two" in said
 
 
 def test_a_model_that_is_not_there(models: Path) -> None:
-    said = refusal({"state_directory": str(models.parent), "model": "other"})
-    assert f"there is no file {models}/other.gguf" in said
+    said = refusal({"models_directory": str(models), "model": "other"})
+    assert f"there is no llama model 'other' in {models}" in said
+    assert "there: one" in said
+    assert "there is no file /no/such.gguf" in refusal({"model": "/no/such.gguf"})
 
 
 def test_a_damaged_model_needs_no_library_to_be_refused(
@@ -78,7 +80,7 @@ def test_a_model_too_large_for_the_memory(models: Path, monkeypatch: pytest.Monk
 
 @needs_llama
 def test_the_only_model_there_is_taken_and_described(models: Path) -> None:
-    engine = LlamaEngine({"state_directory": str(models.parent), "context": 512})
+    engine = LlamaEngine({"models_directory": str(models), "context": 512})
     info = engine.load()
     engine.close()
     assert (info.kind, info.name, info.model) == ("llm", "llama", "one")

@@ -17,6 +17,7 @@ def write_gguf(path: Path, *, architecture: str = "llama", licence: str = "apach
     """A GGUF with one tensor, written by the library of llama.cpp's own project."""
     writer = gguf.GGUFWriter(str(path), architecture)
     writer.add_license(licence)
+    writer.add_tokenizer_model("llama")
     writer.add_token_list(["<s>", "a", "b"])
     writer.add_tensor("token_embd.weight", np.ones((64, 32), np.float32))
     writer.write_header_to_file()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import structlog
 from msgspec import structs
 
-from voiced.engines.ports import Priority
+from voiced.engines.ports import PREFILL, Priority, Reader
 from voiced.engines.spec import LABELS
 from voiced.engines.tts.voices import Voices
 from voiced.errors import EngineError, EngineUnavailable, NotUnderstood, ToolChoiceError
@@ -141,6 +141,22 @@ class FailoverLlm:
 
         async with AsyncExitStack() as stack:
             yield FirstOf(self._order, ask, stack)
+
+    async def prefill(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        priority: Priority = Priority.SPECULATION,
+    ) -> None:
+        """See `Reader.prefill`: the engine reads ahead that would be asked now, if it can."""
+        for member in self._order.now():
+            if member.stands_in:
+                continue
+            llm = member.engine
+            if isinstance(llm, Reader) and PREFILL in llm.info.capabilities:
+                await llm.prefill(messages, tools=tools, priority=priority)
+            return
 
 
 class FirstOf(Generic[_EngineT_co, _PartT]):

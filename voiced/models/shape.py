@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 
 from voiced.errors import ModelError
-from voiced.models.gguf import read_head
+from voiced.models.gguf import read_gguf
 from voiced.models.manifest import ModelKind
 
 if TYPE_CHECKING:
@@ -93,11 +93,8 @@ def examine(directory: Path, shape: Shape) -> Shape:
     Raises `ModelError` naming the file and what is wrong with it.
     """
     if shape.engine == "llama":
-        head = read_head(directory / shape.main)
-        what = head.texts.get("general.architecture", "")
-        if not what or what == "clip" or not head.tensors:
-            raise ModelError(f"{directory / shape.main} holds no language model")
-        return msgspec.structs.replace(shape, licence=head.texts.get("general.license", ""))
+        file = read_gguf(directory / shape.main)
+        return msgspec.structs.replace(shape, licence=str(file.values.get("general.license", "")))
     if shape.engine == "whisper":
         _examine_whisper(directory)
     else:

@@ -21,7 +21,6 @@ import msgspec
 
 from voiced.engines.llm.answer_text import AnswerText
 from voiced.engines.llm.chat_template import CHATML, CUT, Template, text_of
-from voiced.engines.llm.gguf_file import GgufFile, read_gguf
 from voiced.engines.llm.llama_library import (
     PACKAGE,
     Aborted,
@@ -35,11 +34,11 @@ from voiced.engines.llm.prefix_cache import PrefixCache, Taken
 from voiced.engines.llm.tool_calls import MARKS, THOUGHT, Marks
 from voiced.engines.ports import PREFILL, EngineInfo, Work
 from voiced.errors import ContextExceeded, EngineFailed, ModelError, ToolChoiceError
+from voiced.models.gguf import GgufFile, read_gguf
+from voiced.models.naming import find_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-SUFFIX = ".gguf"
 
 ANSWER_SHARE = 4
 """A prompt may take all of the context but a fourth, or what the answer may have if that is less:
@@ -58,7 +57,7 @@ HELD_MARKS = (
 class LlamaOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What `[llm]` of the settings says to this engine; see config/voiced.toml."""
 
-    state_directory: str = ""
+    models_directory: str = "models"
     model: str = ""
     chat_template: str = ""
     context: int = 4096
@@ -92,8 +91,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LlamaEngine:
-    """`ChildEngine` of kind llm. `llm.model` names a file, in `models` of the state directory or
-    by its path; where it is empty, the only GGUF file there is taken."""
+    """`ChildEngine` of kind llm. `llm.model` names a model of the models directory, or is the path
+    of a file; where it is empty, the only one there is taken."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = msgspec.convert(dict(options), LlamaOptions)
@@ -109,7 +108,9 @@ class LlamaEngine:
 
     def load(self) -> EngineInfo:
         """Raises `ModelError`: no such file, damaged, another kind, too large, no library."""
-        file = read_gguf(self._find())
+        file = read_gguf(
+            find_model(Path(self._options.models_directory), "llama", self._options.model)
+        )
         shape = self._shape(file)
         check_memory(file, shape.context * shape.sequences, free_memory())
         self._library = open_library()
@@ -131,22 +132,6 @@ class LlamaEngine:
             languages=tuple(map(str, file.values.get("general.languages") or ("en",))),
             capabilities=("tools", PREFILL),
             context_tokens=shape.context,
-        )
-
-    def _find(self) -> Path:
-        named = self._options.model
-        folder = Path(self._options.state_directory) / "models"
-        if named:
-            path = Path(named).expanduser()
-            if path.is_absolute() or "/" in named:
-                return path
-            return folder / (named if named.endswith(SUFFIX) else named + SUFFIX)
-        found = sorted(folder.glob(f"*{SUFFIX}"))
-        if len(found) == 1:
-            return found[0]
-        have = ", ".join(path.name for path in found) or "none"
-        raise ModelError(
-            f"llm.model: name a GGUF file, by its path or by its name in {folder} (found: {have})"
         )
 
     def _shape(self, file: GgufFile) -> LlamaShape:

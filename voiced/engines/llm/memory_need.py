@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from voiced.errors import ModelError
 
 if TYPE_CHECKING:
-    from voiced.engines.llm.gguf_file import GgufFile
+    from voiced.models.gguf import GgufFile
 
 WORKING_BYTES = 96 << 20
 """For the library, its buffers and the interpreter: an allowance. A model with a vocabulary of

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.models.llama_model import SMALL, write_random, write_scripted
-from voiced.engines.llm.gguf_file import read_gguf
 from voiced.engines.llm.memory_need import check_memory, free_memory
 from voiced.errors import ModelError
+from voiced.models.gguf import read_gguf
 
 if TYPE_CHECKING:
     from pathlib import Path
