@@ -244,7 +244,7 @@ class SpeechProvider(Provider, frozen=True):
 
 
 class Stt(Section, frozen=True):
-    """Speech to text. `model` to `partials` are for `engine = "whisper"`; `first_ms` is for
+    """Speech to text. `model` to `speculate` are for `engine = "whisper"`; `first_ms` is for
     `engine = "stub"`, which only measures."""
 
     engine: str = "phrases"
@@ -258,6 +258,7 @@ class Stt(Section, frozen=True):
     ] = "int8"
     encoder_window: Literal["auto", "full"] = "auto"
     partials: bool = True
+    speculate: bool = True
     grace_s: Seconds = 2.0
     first_ms: NonNegative = 0.0
     options: dict[str, Any] = {}

@@ -15,12 +15,15 @@ from voiced.audio.pcm import SPEECH_HZ, WIRE_HZ, bytes_for_ms, duration_ms
 from voiced.conversation import inputs as inp
 from voiced.conversation.config import Audio, AudioIn, SessionConfig
 from voiced.conversation.detection import ServerVad
+from voiced.engines.ports import EARLY, EngineInfo
 from voiced.realtime.pipeline import AudioPipeline
 from voiced.settings import TurnDetection
 from voiced.turns.silero import SileroVad
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
+
+    from voiced.audio.formats import WireFormat
 
 RECORDING = Path(__file__).parents[3] / "shared" / "audio" / "turn_on_the_living_room_lamp.wav"
 SILENCE_MS = 200
@@ -34,8 +37,8 @@ def vad() -> SileroVad:
 class Ear:
     """A pipeline and what it told."""
 
-    def __init__(self, vad: SileroVad) -> None:
-        self.stt = FakeStt()
+    def __init__(self, vad: SileroVad, stt: FakeStt | None = None) -> None:
+        self.stt = stt or FakeStt()
         self.told: list[inp.Input] = []
         self.pipeline = AudioPipeline(
             vad=vad,
@@ -45,6 +48,7 @@ class Ear:
             acoustic_end=True,
             most_buffered_s=60,
             turns=TurnDetection(),
+            speculates=True,
         )
         detection = ServerVad(silence_duration_ms=SILENCE_MS)
         self.pipeline.configure(
@@ -113,6 +117,36 @@ async def test_two_sentences_are_two_turns(
     starts = [e for e in ear.told if isinstance(e, inp.SpeechStarted)]
     assert len(starts) == 2
     assert len(ear.stt.heard) == 2
+
+
+class AheadStt(FakeStt):
+    """Is done sooner when it is asked as a silence begins."""
+
+    info = EngineInfo(kind="stt", name="ahead", version="1", capabilities=("partials", EARLY))
+
+
+@pytest.mark.parametrize(("stt", "asks"), [(AheadStt, True), (FakeStt, False)])
+async def test_one_that_works_ahead_is_asked_before_the_turn_is_over(
+    stt: type[FakeStt],
+    asks: bool,
+    vad: SileroVad,
+    spoken: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: MockClock,
+) -> None:
+    ear = Ear(vad, stt(partials=["turn on"]))
+    questions_at_end: list[int] = []
+    claim = ear.pipeline.claim
+
+    def counted(item_id: str, *, transcribe: bool = True) -> tuple[bytes, WireFormat]:
+        questions_at_end.append(ear.stt.questions)
+        return claim(item_id, transcribe=transcribe)
+
+    monkeypatch.setattr(ear.pipeline, "claim", counted)
+    await ear.listen(silence(700) + spoken + silence(700), 20)
+    check_one_turn(ear, spoken, 700)
+    assert len(questions_at_end) == 1
+    assert (questions_at_end[0] > 0) is asks
 
 
 async def test_noise_is_no_turn(vad: SileroVad, autojump_clock: MockClock) -> None:

@@ -114,6 +114,15 @@ def test_where_silence_decides_nobody_is_asked() -> None:
     assert speaker.patience_ms == 500
 
 
+def test_a_recogniser_that_works_ahead_is_asked_once_as_each_silence_begins() -> None:
+    speaker = Speaker(Manner(pause_ms=500, early=True), "turn on the")
+    for _ in range(2):
+        speaker.goes_on_for(500, speaking=True)
+        speaker.goes_on_for(300, speaking=False)
+        assert speaker.patience_ms == 500  # what it answers does not matter
+    assert speaker.asked_at == [CHUNK_MS, CHUNK_MS]
+
+
 def test_words_that_interrupt_are_judged_as_the_turn_they_begin() -> None:
     speaker = Speaker(SEMANTIC, "")
     speaker.attention.hold(0)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 PARTIALS = "partials"
 """Capability of an STT engine that answers what it has heard so far."""
 
+EARLY = "early"
+"""Capability of an STT engine whose result costs nothing where it was asked what it had heard and
+only silence has come since: asking as a silence begins makes use of that silence."""
+
 WORD_TIMES = "word_times"
 """Capability of an STT engine that tells when each word was said."""
 

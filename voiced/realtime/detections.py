@@ -23,14 +23,20 @@ class Hearing(Struct, frozen=True):
     manner: Manner
 
 
-def hearing_of(detection: TurnDetection, own: TurnSettings, language: str) -> Hearing:
-    """How a session with that turn detection listens; the settings say what it cannot."""
+def hearing_of(
+    detection: TurnDetection, own: TurnSettings, language: str, *, early: bool = False
+) -> Hearing:
+    """How a session with that turn detection listens; the settings say what it cannot.
+
+    `early`: whether to ask the recogniser as each silence begins.
+    """
     if isinstance(detection, ServerVad):
         manner = Manner(
             language=language,
             pause_ms=detection.silence_duration_ms,
             backchannel_ms=own.backchannel_ms,
             resume_ms=round(own.resume_s * 1000),
+            early=early,
         )
         return Hearing(detection.threshold, detection.prefix_padding_ms, manner)
     manner = Manner(

@@ -62,8 +62,11 @@ class AudioPipeline:
         acoustic_end: bool,
         most_buffered_s: float,
         turns: TurnSettings,
+        speculates: bool = False,
     ) -> None:
+        """`speculates`: a recogniser that is done sooner for it is asked as a silence begins."""
         self._vad = vad
+        self._speculates = speculates
         self._words = Recognitions(stt, language)
         self._apply = apply
         self._default_language = language
@@ -105,7 +108,8 @@ class AudioPipeline:
 
     def _follow(self, detection: TurnDetection) -> None:
         """Set the detector to a session's wishes; the settings fill in what it cannot say."""
-        hearing = hearing_of(detection, self._turns, self._words.language)
+        early = self._speculates and self._words.answers_early
+        hearing = hearing_of(detection, self._turns, self._words.language, early=early)
         self._detector.threshold = hearing.threshold
         self._padding_ms = hearing.padding_ms
         wants_words = hearing.manner.eagerness is not None or self._turns.resume_s > 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from voiced.engines.ports import EARLY
+from voiced.errors import EngineError
 from voiced.realtime.listening import Listening, recognise
 
 if TYPE_CHECKING:
@@ -32,6 +34,14 @@ class Recognitions:
         self.current: Listening | None = None
         self._opened: list[Listening] = []
         self._claimed: list[Listening] = []
+
+    @property
+    def answers_early(self) -> bool:
+        """Whether the recogniser is done sooner when asked as a silence begins."""
+        try:
+            return EARLY in self._stt.info.capabilities
+        except EngineError:
+            return False  # it is not ready yet
 
     @property
     def held_bytes(self) -> int:

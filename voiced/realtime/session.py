@@ -130,6 +130,7 @@ class Session:
             acoustic_end=parts.settings.vad.acoustic_end,
             most_buffered_s=parts.settings.limits.input_audio_s,
             turns=parts.settings.turn_detection,
+            speculates=parts.settings.stt.speculate,
         )
         self._foresight = open_foresight(parts.settings.llm, parts.speaker)
         self._state, effects = begin(

@@ -42,6 +42,8 @@ class Manner(Struct, frozen=True, kw_only=True):
     pause_ms: int = 200
     backchannel_ms: int = 800
     resume_ms: int = 2_000
+    early: bool = False
+    """Ask as each silence begins, whatever becomes of the answer: the recogniser is done sooner."""
 
 
 class Attention:
@@ -97,8 +99,10 @@ class Attention:
                 self._asked = None
         if self._began is not None:
             return self._follow_held(self._began, now)
-        if self._manner.eagerness is None or since is None or self._verdict is Verdict.COMPLETE:
+        if since is None or self._verdict is Verdict.COMPLETE:
             return Move.NOTHING
+        if self._manner.eagerness is None:
+            return Move.ASK if self._manner.early and self._asked is None else Move.NOTHING
         return Move.ASK if self._due(since, now) else Move.NOTHING
 
     def _follow_held(self, began: int, now: int) -> Move:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from voiced.engines.ports import PARTIALS, WORD_TIMES, EngineInfo
+from voiced.engines.ports import EARLY, PARTIALS, WORD_TIMES, EngineInfo
 from voiced.engines.stt.whisper_calls import Caller, Turns
 from voiced.engines.stt.whisper_decoder import AUTO, WindowDecoder
 from voiced.engines.stt.whisper_model import LEAST_FRAMES, RATE, WhisperModel
@@ -71,7 +71,7 @@ class WhisperEngine:
             version=version("faster-whisper"),
             model=folder.name,
             languages=self._model.languages,
-            capabilities=("streaming", WORD_TIMES, *((PARTIALS,) if self._partials else ())),
+            capabilities=("streaming", WORD_TIMES, *((PARTIALS, EARLY) if self._partials else ())),
             sample_rates=(RATE,),
             concurrency=CONCURRENCY,
         )
