@@ -124,7 +124,9 @@ class Daemon:
     def engine_pid(self, kind: str) -> int:
         """Process id of the engine's newest child."""
         ready = [
-            e for e in self.log if e["event"] == "engine ready" and e["engine"] == f"{kind}.stub"
+            entry
+            for entry in self.log
+            if entry["event"] == "engine ready" and entry["engine"].startswith(f"{kind}.")
         ]
         return int(ready[-1]["pid"])
 
