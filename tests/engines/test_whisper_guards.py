@@ -148,6 +148,18 @@ def test_quiet_behind_speech_adds_nothing_and_a_word_does() -> None:
     assert not adds_nothing(speech[:0], speech)
 
 
+def test_in_a_noisy_room_the_noise_goes_on_and_adds_nothing() -> None:
+    noise = np.random.default_rng(3).standard_normal(3 * RATE).astype(np.float32)
+    speech = noise[:RATE] * 0.1
+    # A room 20 dB below the speech.
+    room, later = noise[:RATE] * 0.01, noise[RATE : 2 * RATE] * 0.01
+    before = np.concatenate([room, speech])
+    assert adds_nothing(before, later)
+    assert not adds_nothing(speech, later)  # where the room was not heard before
+    assert not adds_nothing(before, later * 3)
+    assert not adds_nothing(np.concatenate([room * 4, speech]), later * 4)  # no telling apart
+
+
 def test_half_a_sample_at_the_end_is_left_out() -> None:
     assert to_samples(b"\x00\x40\x00\xc0\x01").tolist() == [0.5, -0.5]
 

@@ -23,7 +23,8 @@ MOST_MATRICES = 20_000
 MOST_DIMENSIONS = 8
 
 WORKING_BYTES = 256 << 20
-"""What running a model takes beside its weights. An allowance, not a measurement."""
+"""What running a model takes beside its file at most: measured 208 MiB for the shape of tiny and
+234 MiB for base, int8, on windows of 30 s with word times."""
 
 
 class ModelFile(msgspec.Struct, frozen=True):

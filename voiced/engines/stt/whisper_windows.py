@@ -20,7 +20,12 @@ PAUSE = 10
 """Levels that a pause has: the place to cut at is the quietest 0.2 s."""
 
 TAIL = 10 ** (-26 / 20)
-"""Sound that is so much quieter than the speech before it adds no word to it."""
+NOISE = 10 ** (6 / 20)
+MOST_NOISE = 10 ** (-12 / 20)
+"""Sound adds no word to the speech before it where it is so much quieter than that, or, in a noisy
+room, no more than so much louder than the noise; unless the third says that this may be a word."""
+ROOM = 8
+"""Levels at the start of an utterance that are the room: it begins with the padding of turns."""
 
 
 def to_samples(pcm: bytes) -> NDArray[np.float32]:
@@ -54,5 +59,8 @@ def adds_nothing(before: NDArray[np.float32], after: NDArray[np.float32]) -> boo
         return True
     if not len(before):
         return False
-    speech = float(np.quantile(levels(before), 0.9))
-    return float(levels(after).max()) <= speech * TAIL
+    heard = levels(before)
+    speech = float(np.quantile(heard, 0.9))
+    noise = float(heard[:ROOM].max()) * NOISE
+    quiet = max(noise, speech * TAIL) if noise <= speech * MOST_NOISE else speech * TAIL
+    return float(levels(after).max()) <= quiet
