@@ -62,6 +62,8 @@ def test_from_nothing_to_a_model_and_back(
         ["en_US-test-low", "piper"],
     ]
     assert "CC0" in out
+    assert models.stat().st_mode & 0o777 == 0o755
+    assert models.parent.stat().st_mode & 0o777 == 0o700
     assert call(capsys, "verify")[:2] == (0, "ok         en_US-test-low\n")
     assert call(capsys, "remove", "en_us-test-low")[0] == 0
     assert list(models.iterdir()) == []

@@ -6,12 +6,15 @@ import hashlib
 import http.server
 import json
 import re
+import ssl
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.certificates import Certified
 
 
 class FileServer:
@@ -27,6 +30,7 @@ class FileServer:
         self.statuses: dict[str, list[int]] = {}
         self.ranges = True
         self.tags = True
+        self.minds_if_range = True
         self.lengths = True
         self.cuts = 0
         self.cut_after = 0
@@ -58,8 +62,8 @@ class FileServer:
 
 
 @contextmanager
-def serving() -> Iterator[FileServer]:
-    """A server for the time of a test."""
+def serving(certified: Certified | None = None) -> Iterator[FileServer]:
+    """A server for the time of a test, over TLS with a certificate."""
     files = FileServer()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -72,7 +76,12 @@ def serving() -> Iterator[FileServer]:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        files.url = f"http://127.0.0.1:{server.server_address[1]}"
+        if certified is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(certified.cert, certified.key)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        scheme = "https" if certified else "http"
+        files.url = f"{scheme}://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -109,7 +118,7 @@ def send_file(request: http.server.BaseHTTPRequestHandler, files: FileServer, da
     tag = f'"{hashlib.md5(data).hexdigest()}"'
     begin = 0
     asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range") or "")
-    fits = request.headers.get("if-range", tag) == tag
+    fits = not files.minds_if_range or request.headers.get("if-range", tag) == tag
     if files.ranges and asked and fits:
         begin = int(asked[1])
         if begin >= len(data):

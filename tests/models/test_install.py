@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from tests.certificates import certify
 from tests.models.file_server import FileServer, serving
 from tests.models.piper_voice import write_voice
 from tests.models.small_models import write_gguf, write_whisper
@@ -305,7 +306,9 @@ async def test_what_a_failed_run_left_the_next_one_continues(
             return super().__getitem__(path)
 
     server.files = Files(server.files)
-    with pytest.raises(DownloadError, match="answered 503; the same command continues after the"):
+    with pytest.raises(
+        DownloadError, match="answered 503; the same command continues after 5000 b"
+    ):
         await add(models, f"{server.url}/m.gguf")
     assert parts(models) == {"m.gguf": 5_000}
     server.statuses.clear()
@@ -324,6 +327,35 @@ async def test_a_file_that_has_changed_meanwhile_is_fetched_anew(
     await add(models, f"{server.url}/m.gguf")
     assert server.served("/m.gguf")[-1] == "bytes=5000-"  # asked for, with the old tag
     assert (models / "m" / "m.gguf").read_bytes() == changed
+
+
+async def test_a_server_that_sends_the_rest_of_another_file_is_not_believed(
+    server: FileServer, models: Path, gguf_bytes: bytes
+) -> None:
+    server.minds_if_range = False
+    await leave_a_part(server, models, gguf_bytes)
+    server.files["/m.gguf"] = changed = gguf_bytes[:-4] + b"\0\0\0\0"
+    await add(models, f"{server.url}/m.gguf")
+    assert server.served("/m.gguf") == [None, "bytes=5000-", None]
+    assert (models / "m" / "m.gguf").read_bytes() == changed
+
+
+async def test_a_part_that_was_all_of_it_is_not_fetched_again(
+    server: FileServer, models: Path, gguf_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files["/m.gguf"] = gguf_bytes
+
+    def interrupt(directory: Path, shape: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("voiced.models.install.examine", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            await add(models, f"{server.url}/m.gguf")
+    assert parts(models) == {"m.gguf": len(gguf_bytes)}
+    await add(models, f"{server.url}/m.gguf")
+    assert server.served("/m.gguf") == [None, f"bytes={len(gguf_bytes)}-"]
+    assert (models / "m" / "m.gguf").read_bytes() == gguf_bytes
 
 
 async def leave_a_part(server: FileServer, models: Path, data: bytes, sha256: str = "") -> None:
@@ -500,6 +532,27 @@ async def test_redirects_to_what_is_not_safe_are_not(
     assert nothing_there(models)
 
 
+async def test_over_tls(
+    server: FileServer,
+    models: Path,
+    gguf_bytes: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    certified = certify(tmp_path / "tls")
+    with serving(certified) as secure:
+        secure.files["/m.gguf"] = server.files["/m.gguf"] = gguf_bytes
+        with pytest.raises(DownloadError, match="certificate verify failed"):
+            await add(models, f"{secure.url}/m.gguf")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certified.ca))
+        secure.redirects["/plain.gguf"] = f"{server.url}/m.gguf"
+        with pytest.raises(DownloadError, match="sends on to an address that is not https"):
+            await add(models, f"{secure.url}/plain.gguf")
+        assert not server.asked
+        await add(models, f"{secure.url}/m.gguf")
+    assert (models / "m" / "m.gguf").read_bytes() == gguf_bytes
+
+
 async def test_two_at_once_do_not_mix(server: FileServer, models: Path) -> None:
     source = f"{server.url}/m.gguf"
     with open_staging(models, source, keep=True), pytest.raises(UsageError, match="by another"):
@@ -569,7 +622,7 @@ async def test_whole_files_of_an_interrupted_model_are_not_fetched_again(
     commit = server.add_repository("o/w", files)
     place = f"/o/w/resolve/{commit}/"
     server.statuses[f"{place}model.bin"] = [500] * 3
-    with pytest.raises(DownloadError, match="the same command continues"):
+    with pytest.raises(DownloadError, match="the server answered 500"):
         await add(models, "hf:o/w", server)
     await add(models, "hf:o/w@main", server)
     assert len(server.served(f"{place}config.json")) == 1

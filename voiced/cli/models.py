@@ -13,7 +13,7 @@ from voiced.cli.running import run_trio
 from voiced.errors import ModelError, UsageError
 from voiced.models.directory import ModelsDirectory
 from voiced.models.usage import uses_of
-from voiced.settings_loader import load_settings, models_directory
+from voiced.settings_loader import load_settings, models_directory, state_directory
 
 if TYPE_CHECKING:
     import argparse
@@ -136,6 +136,9 @@ def run_add(args: argparse.Namespace) -> int:
     if sha256 and (len(sha256) != 64 or set(sha256) - set("0123456789abcdef")):
         raise UsageError("--sha256 takes 64 hexadecimal digits")
     source = parse_source(args.source)
+    if not settings.store.models:
+        # As the daemon makes it: what else is to be kept there is nobody else's business.
+        state_directory(settings.store).mkdir(mode=0o700, parents=True, exist_ok=True)
     request = Request(source=source, name=args.name, licence=args.licence, sha256=sha256)
     installer = Installer(models_directory(settings.store))
     with show_progress("looking", unit="bytes") as bar:
@@ -160,7 +163,7 @@ def _tell_added(args: argparse.Namespace, manifest: Manifest) -> None:
         f"added {manifest.name} for {manifest.engine}: {show_size(manifest.size)}, "
         f"licence {licence}, from {manifest.source}"
     )
-    print(f"to use it: {SETTINGS[manifest.engine].format(name=manifest.name)}")
+    print(f"to use it: {SETTINGS[manifest.engine].format(name=manifest.name)}, and start voiced")
 
 
 def run_verify(args: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
@@ -16,7 +17,7 @@ from voiced.models.part import Part
 from voiced.models.source import check_url
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from voiced.models.manifest import ModelFile
@@ -75,7 +76,7 @@ async def get_list(
                 await response.aclose()
             return bytes(data)
         except (httpx2.HTTPError, _Cut) as exc:
-            if wait_s is None:
+            if wait_s is None or _is_hopeless(exc):
                 raise DownloadError(f"cannot reach {what}: {_cause(exc)}") from exc
         await trio.sleep(wait_s)
     raise AssertionError("the last try returns or raises")
@@ -105,6 +106,8 @@ async def fetch(
     """
     with Part(path, wanted.url, has_checksum=bool(wanted.sha256 or wanted.git_sha1)) as part:
         await trio.to_thread.run_sync(part.open)
+        while await trio.to_thread.run_sync(part.read_on):
+            advance(part.size)
         continued = part.size > 0
         advance(part.size)
         while True:
@@ -135,11 +138,9 @@ async def _fetch_whole(
             return
         except (httpx2.HTTPError, _Cut) as exc:
             tries = 0 if part.size > began else tries
-            if tries == len(waits):
-                raise DownloadError(
-                    f"cannot fetch {wanted.url}: {_cause(exc)}; the same command continues "
-                    f"after the {part.size} bytes that are here"
-                ) from exc
+            if tries == len(waits) or _is_hopeless(exc):
+                more = f"; the same command continues after {part.size} bytes" if part.size else ""
+                raise DownloadError(f"cannot fetch {wanted.url}: {_cause(exc)}{more}") from exc
             await trio.sleep(waits[tries])
             tries += 1
 
@@ -159,10 +160,7 @@ async def _fetch_rest(
                 return  # it was all here
             await trio.to_thread.run_sync(part.restart)
             raise _Cut("the server has less of the file than is here")
-        if part.size and not (
-            response.status_code == 206
-            and response.headers.get("content-range", "").startswith(f"bytes {part.size}-")
-        ):
+        if part.size and not _is_rest(response, part):
             await trio.to_thread.run_sync(part.restart)
             if response.status_code == 206:
                 raise _Cut("the server sent another part than was asked for")
@@ -203,6 +201,14 @@ async def _read_body(response: httpx2.Response, take: Callable[[bytes], Awaitabl
                 scope.cancel(reason="nobody wants the rest")
     if failure is not None:
         raise failure
+
+
+def _is_rest(response: httpx2.Response, part: Part) -> bool:
+    """Whether the answer goes on where the part ends, and is of the same content: not every
+    server minds If-Range."""
+    where = response.headers.get("content-range", "")
+    same = not (part.tag and _tag(response)) or part.tag == _tag(response)
+    return response.status_code == 206 and same and where.startswith(f"bytes {part.size}-")
 
 
 def _check_size(wanted: Wanted, whole: int | None, response: httpx2.Response) -> None:
@@ -268,7 +274,18 @@ def _refusal(status: int, what: str) -> DownloadError | _Cut:
 
 
 def _cause(exc: Exception) -> str:
-    """The innermost reason, in a few words: the outer ones are often empty."""
-    while exc.__cause__ is not None and isinstance(exc.__cause__, Exception):
-        exc = exc.__cause__
-    return str(exc) or type(exc).__name__
+    """The reason in a few words: the innermost that has any; the outer ones are often empty."""
+    said = [str(error) for error in _chain(exc) if str(error)]
+    return said[-1] if said else type(exc).__name__
+
+
+def _chain(exc: BaseException) -> Iterator[BaseException]:
+    found: BaseException | None = exc
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__
+
+
+def _is_hopeless(exc: Exception) -> bool:
+    """Whether another try would fail for the same reason."""
+    return any(isinstance(error, ssl.SSLCertVerificationError) for error in _chain(exc))

@@ -30,7 +30,7 @@ from voiced.models.manifest import (
 from voiced.models.part import NOTE_SUFFIX
 from voiced.models.shape import ONNX, Shape, choose, examine
 from voiced.models.source import HubSource, LocalSource, Source, WebSource
-from voiced.models.staging import open_staging
+from voiced.models.staging import ENTERABLE, READABLE, open_staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 
 RESERVE_BYTES = 256 << 20
 """Left free on the disk: logs and the system need room too."""
-
-READABLE, ENTERABLE = 0o644, 0o755
-"""Models are no secret, and the daemon is another user than who installs them."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,7 +42,7 @@ class Part:
         self._has_checksum = has_checksum
         self._file: IO[bytes] | None = None
         self._sha256 = hashlib.sha256()
-        self._tag = ""
+        self.tag = ""
         self.size = 0
 
     def __enter__(self) -> Self:
@@ -60,31 +60,42 @@ class Part:
             self.discard()
 
     def open(self) -> None:
-        """Read what is there already; begin anew where that is of no use."""
+        """Open what is there already; begin anew where that is of no use."""
         try:
             self._file = self._path.open("a+b", buffering=0)
             origin = self._read_note()
             if origin is None or origin.url != self._url or not (origin.tag or self._has_checksum):
                 self._empty()
                 return
-            self._tag = origin.tag
+            self.tag = origin.tag
             self._file.seek(0)
-            while block := self._file.read(READ_BYTES):
-                self._sha256.update(block)
-                self.size += len(block)
         except OSError as exc:
             raise self._failure(exc) from exc
+
+    def read_on(self) -> bool:
+        """Take the next piece of what is there into account; False where that was all of it.
+
+        After `open`, before anything else: gigabytes take their time, and may be interrupted.
+        """
+        assert self._file is not None
+        try:
+            block = self._file.read(READ_BYTES)
+        except OSError as exc:
+            raise self._failure(exc) from exc
+        self._sha256.update(block)
+        self.size += len(block)
+        return bool(block)
 
     def range_headers(self) -> dict[str, str]:
         """What asks for the rest, and for all where the content has changed."""
         if not self.size:
             return {}
         headers = {"range": f"bytes={self.size}-"}
-        return {**headers, "if-range": self._tag} if self._tag else headers
+        return {**headers, "if-range": self.tag} if self.tag else headers
 
     def note_origin(self, tag: str) -> None:
         """Write down where the bytes to come are from."""
-        self._tag = tag
+        self.tag = tag
         try:
             self._note.write_bytes(msgspec.json.encode(_Origin(self._url, tag)))
         except OSError as exc:
@@ -147,7 +158,7 @@ class Part:
         assert self._file is not None
         self._file.truncate(0)
         self._sha256 = hashlib.sha256()
-        self._tag = ""
+        self.tag = ""
         self.size = 0
 
     def _read_note(self) -> _Origin | None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 STAGING = ".adding"
 """Within the models directory."""
 
+READABLE, ENTERABLE = 0o644, 0o755
+"""Models are no secret, and the daemon is another user than who installs them."""
+
 
 @contextmanager
 def open_staging(models: Path, source: str, *, keep: bool) -> Iterator[Path]:
@@ -29,6 +32,9 @@ def open_staging(models: Path, source: str, *, keep: bool) -> Iterator[Path]:
     """
     staging = models / STAGING / hashlib.sha256(source.encode()).hexdigest()[:16]
     try:
+        if not models.exists():
+            models.mkdir(parents=True)
+            models.chmod(ENTERABLE)
         staging.mkdir(parents=True, exist_ok=True)
         lock = os.open(staging.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
     except OSError as exc:
