@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engines.whisper_helpers import Hearing, hear, loaded, silence, sound, stable_texts
-from tests.models.whisper_model import SENTENCE, WORD_S, Listener, write_listener
+from tests.models.whisper_model import (
+    SENTENCE,
+    WORD_S,
+    Listener,
+    write_listener,
+    write_true_shape,
+)
 from tests.patience import CEILING_S
 from voiced.engines.ports import WorkCancelled
 from voiced.engines.stt import whisper_utterance
 from voiced.engines.stt.whisper import WhisperEngine
 from voiced.engines.stt.whisper_decoder import WindowDecoder
+from voiced.engines.stt.whisper_windows import to_samples
 from voiced.errors import EngineFailed, ModelError
 
 if TYPE_CHECKING:
@@ -132,6 +139,38 @@ def test_a_prompt_stands_before_the_text(engine: WhisperEngine) -> None:
     endless = model.prompt("en", "Ada " * 1000)
     assert len(endless) <= 448 / 2 + len(plain)
     assert isinstance(hear(engine, sound(1.0), prompt="Ada " * 1000)["text"], str)
+
+
+def test_a_model_for_english_only_hears_english(models: Path) -> None:
+    write_listener(models / "english", Listener(english_only=True))
+    engine = loaded(models / "english")
+    assert engine.model.languages == ("en",)
+    result = hear(engine, sound(3.0), word_times=True)
+    assert abs(len(result["text"].split()) - 10) <= 1
+    assert result["words"][1]["start"] == pytest.approx(WORD_S, abs=0.2)
+    assert hear(engine, sound(3.0), language="auto")["language"] == "en"
+    with pytest.raises(EngineFailed, match="'de'"):
+        hear(engine, sound(1.0), language="de")
+    with pytest.raises(ModelError, match="English only"):
+        WhisperEngine({"model": str(models / "english"), "language": "de"}).load()
+
+
+def test_a_model_of_true_shape_is_the_same_to_faster_whisper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the bench compares says the same both ways, offline."""
+    import faster_whisper
+
+    monkeypatch.setattr("tqdm.tqdm.monitor_interval", 0)
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("nothing may be fetched"))
+    model = write_true_shape(tmp_path / "tiny", "tiny")
+    engine = WhisperEngine({"model": str(model), "language": "en", "compute_type": "int8"})
+    assert len(engine.load().languages) >= 4
+    assert hear(engine, sound(3.0))["text"] == " ".join(SENTENCE)
+    naive = faster_whisper.WhisperModel(str(model), device="cpu", compute_type="int8")
+    segments, info = naive.transcribe(to_samples(sound(3.0)))
+    assert "".join(segment.text for segment in segments).strip() == " ".join(SENTENCE)
+    assert info.language == "en"
 
 
 # -- guards -------------------------------------------------------------------------------

@@ -60,11 +60,12 @@ class Vocabulary:
     """Tokens numbered as Whisper numbers them: text, specials, time stamps."""
 
     def __init__(self, words: Sequence[str], *, text_tokens: int, languages: Sequence[str]) -> None:
+        """Without languages it is that of a model for English only."""
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
         text = [*alphabet, *dict.fromkeys(f"Ġ{word}" for word in words)]
         text += [f"Ġ<{number}>" for number in range(text_tokens - len(text) - 1)]
-        # CTranslate2 takes a vocabulary for a multilingual one by this token.
-        text.append("")
+        if languages:
+            text.append("")  # by this token CTranslate2 takes a vocabulary for a multilingual one
         specials = ["<|endoftext|>", "<|startoftranscript|>"]
         specials += [f"<|{language}|>" for language in languages]
         specials += ["<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>"]
@@ -210,13 +211,15 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     language: str = "en"
     rambles: bool = False
     endless: bool = False
+    english_only: bool = False
     level: float = 0.3
 
 
 def write_listener(folder: Path, listener: Listener | None = None) -> Path:
     """A small model that says one word of its script for each `WORD_S` until the sound ends."""
     plan = listener or Listener()
-    vocabulary = Vocabulary(plan.words, text_tokens=400, languages=LANGUAGES)
+    languages = () if plan.english_only else LANGUAGES
+    vocabulary = Vocabulary(plan.words, text_tokens=400, languages=languages)
     spec = _spec(WIDTH, WIDTH // HEAD, 1, lambda *dims: np.zeros(dims, np.float32))
     _hear(spec.encoder, plan.level)
     _attend(spec.decoder.layer[0].attention)
@@ -296,9 +299,11 @@ def _speak(decoder: Any, vocabulary: Vocabulary, plan: Listener) -> None:  # noq
     script = [vocabulary.word(word) for word in plan.words]
     script += [script[-1]] * (POSITIONS - PROMPT - len(script))
     places = np.zeros((POSITIONS, WIDTH))
-    places[0, TOKEN] = 8 * directions[vocabulary.ids[f"<|{plan.language}|>"]]
+    if not plan.english_only:
+        places[0, TOKEN] = 8 * directions[vocabulary.ids[f"<|{plan.language}|>"]]
     for count, token in enumerate(script):
-        place = PROMPT + count
+        # A model for English only is told neither the language nor the task.
+        place = count + (1 if plan.english_only else PROMPT)
         places[place, TOKEN] = 8 * directions[token]
         places[place, PLACE] = places[place, AIM] = min((count + 0.5) * WORD_S / 30, 2)
         if count >= len(plan.words) and not (plan.rambles or plan.endless):
