@@ -166,6 +166,7 @@ def test_a_file_that_is_not_there_is_named(files: tuple[Path, Path], tmp_path: P
 
 def test_a_language_without_sentences_is_refused() -> None:
     assert assistant_files({"language": "en-GB"})[0].name == "en.yaml"
+    assert assistant_files({"language": "auto"})[0].name == "en.yaml"
     with pytest.raises(ModelError, match="no sentences are shipped for the language 'tlh'"):
         assistant_files({"language": "tlh"})
 

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 def assistant_files(options: Mapping[str, Any]) -> tuple[Path, Path]:
     """The paths under `sentences` and `home`; where empty, the shipped ones of `language`.
 
+    Where the language is found out as people speak ("auto"), the shipped ones are English.
     Raises `ModelError` for a language that none are shipped for.
     """
     sentences, home = str(options.get("sentences") or ""), str(options.get("home") or "")
     language = str(options.get("language") or "en")
+    if language == "auto":
+        language = "en"
     return (
         Path(sentences).expanduser() if sentences else _shipped_sentences(language),
         Path(home).expanduser() if home else default_config("assistant/home.yaml"),
