@@ -71,6 +71,21 @@ CUED, DEFAULT, CLOSING = 0.3, 0.1, 0.02
 That of an object is twice as likely: bound to JSON, the model comes to an end."""
 
 
+COMMON = """
+a about after again all also always am an and another any are as ask at back be because been
+before but by call can come could day do does each end even every few find first for from get
+give go good had half hall has have he hear help her here him his hour how I if in into is it
+its just keep kitchen know lamp last leave light like little long look made make many may me
+minute more most much must my need new next night no not now number of off on one only open or
+other our out over please put quite right room said same say see set she so some story stop such
+take tell than that the their them then there these they thing think this time to too turn two
+under until up us very was way we well were what when where which who will with word would year
+yes yet you your And Is It Tell The What Yes You asked assistant lamps stories system user
+"""
+"""Words that are one token in a random model, with and without a space in front, as they are in
+vocabularies of true size: what is measured in tokens is a sentence then, and not a word."""
+
+
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """The size of a random model."""
 
@@ -160,7 +175,9 @@ def write_scripted(
 def write_random(path: Path, shape: Shape, *, template: str = TEMPLATE, seed: int = 1) -> Path:
     """Write a model of that shape, its weights random and of 8 bits (Q8_0)."""
     random = np.random.default_rng(seed)
-    words = _Words([], fillers=shape.vocabulary)
+    words = _Words(
+        [w for word in COMMON.split() for w in (word, f" {word}")], fillers=shape.vocabulary
+    )
     head = shape.width // shape.heads
     writer = _writer(
         path,

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-PARTS = {"stt": "voiced.bench.engines_stt:measure_stt"}
+PARTS = {
+    "stt": "voiced.bench.engines_stt:measure_stt",
+    "llm": "voiced.bench.engines_llm:measure_llm",
+}
 """Kinds of engines, and the `Measure` of each."""
 
 

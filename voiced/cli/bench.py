@@ -125,7 +125,9 @@ def _add_engines(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="DIR",
         help="where the models are: each that an engine can use is measured",
     )
-    parser.add_argument("--engine", choices=("stt",), help="measure engines of this kind only")
+    parser.add_argument(
+        "--engine", choices=("stt", "llm"), help="measure engines of this kind only"
+    )
     _add_number(parser, "--pairs", 10, "times that each thing is done both ways, by turns")
     _add_number(parser, "--cancels", 200, "requests cancelled at random moments", least=0)
     _add_number(parser, "--threads", 0, "threads of an engine; 0 for its default", least=0)

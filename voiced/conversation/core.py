@@ -251,7 +251,7 @@ def on_reply_ended(draft: Draft, event: inp.ReplyEnded) -> None:
     response = draft.state.response(event.response_id)
     if response is None:
         return
-    usage = Usage.of(event.input_tokens, event.output_tokens)
+    usage = Usage.of(event.input_tokens, event.output_tokens, cached=event.cached_tokens)
     details = None
     if event.finish == "length":
         details = StatusDetails(type="incomplete", reason="max_output_tokens")

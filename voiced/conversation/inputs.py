@@ -164,6 +164,7 @@ class ReplyEnded(Struct, frozen=True, kw_only=True):
     finish: Literal["stop", "length"]
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
     timing_ms: dict[str, float] = {}
     own: tuple[dict[str, Any], ...] = ()
     missing: dict[str, str] = {}

@@ -207,13 +207,15 @@ class Usage(Struct, frozen=True, kw_only=True):
     output_token_details: TokenDetails
 
     @classmethod
-    def of(cls, input_tokens: int, output_tokens: int) -> Usage:
-        """A usage object from two counts of text tokens."""
+    def of(cls, input_tokens: int, output_tokens: int, *, cached: int = 0) -> Usage:
+        """A usage object from counts of text tokens."""
         return cls(
             total_tokens=input_tokens + output_tokens,
             input_tokens=input_tokens,
             output_tokens=output_tokens,
-            input_token_details=InputTokenDetails(text_tokens=input_tokens),
+            input_token_details=InputTokenDetails(
+                text_tokens=input_tokens, cached_tokens=min(cached, input_tokens)
+            ),
             output_token_details=TokenDetails(text_tokens=output_tokens),
         )
 

@@ -89,12 +89,15 @@ class Reply:
                 nursery.start_soon(self._speak, receive)
                 nursery.start_soon(self._send)
         self._say_calls()
+        if dropped := self._end.dropped_messages:
+            log.warning("context is full: the oldest messages were not shown", messages=dropped)
         self._apply(
             inp.ReplyEnded(
                 response_id=self._generate.response_id,
                 finish="length" if self._end.finish == "length" else "stop",
                 input_tokens=self._end.input_tokens,
                 output_tokens=self._end.output_tokens,
+                cached_tokens=self._end.cached_tokens,
                 timing_ms=self.timing_ms,
                 own=tuple(dict(message) for message in self._end.own),
                 missing=dict(self._missing),

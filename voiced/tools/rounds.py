@@ -45,13 +45,16 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
     """How an answer ended, what the client is to call, and what all rounds cost together.
 
-    `own` is what the daemon's tools were asked on the way, and what they answered.
+    `own` is what the daemon's tools were asked on the way, and what they answered. Of the input,
+    `cached_tokens` were still known; `dropped_messages` had no room in the model's context.
     """
 
     finish: Literal["stop", "tool_calls", "length"]
     calls: tuple[ToolCall, ...] = ()
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+    dropped_messages: int = 0
     own: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -83,12 +86,18 @@ async def converse(
     theirs = {tool["name"] for tool in question.tools}
     tools = offered(question, toolbox)
     choice = question.tool_choice
-    read = written = 0
+    read = written = cached = dropped = 0
     own: list[Mapping[str, Any]] = []
 
     def ended(finish: Literal["stop", "tool_calls", "length"], *calls: ToolCall) -> Answered:
         return Answered(
-            finish=finish, calls=calls, input_tokens=read, output_tokens=written, own=tuple(own)
+            finish=finish,
+            calls=calls,
+            input_tokens=read,
+            output_tokens=written,
+            cached_tokens=cached,
+            dropped_messages=dropped,
+            own=tuple(own),
         )
 
     for _ in range(MOST_TOOL_ROUNDS):
@@ -99,6 +108,8 @@ async def converse(
         this = await ask(llm, messages, tools, choice, left, sink, taken)
         read += this.end.input_tokens
         written += this.end.output_tokens
+        cached += this.end.cached_tokens
+        dropped = max(dropped, this.end.dropped_messages)
         asked = [call for call in this.calls if call.name in theirs]
         ours = [call for call in this.calls if call.name not in theirs]
         if ours and (question.remembers or not asked):

@@ -185,6 +185,10 @@ class LlamaEngine:
         """What the model would be given, for people to look at. Raises as a reply does."""
         return self._fit(messages, tools, None).text
 
+    def count_tokens(self, messages: Sequence[Mapping[str, Any]]) -> int:
+        """How many tokens the model would be given. Raises as a reply does."""
+        return len(self._fit(messages, (), None).tokens)
+
     @property
     def evaluated(self) -> int:
         """Tokens of prompts and answers that were computed so far."""
@@ -420,13 +424,8 @@ def dialect_of(template: Template) -> Dialect:
 
 
 def turn_starts(messages: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Where each turn begins: with a user's message behind one of somebody else."""
-    starts = []
-    for index, message in enumerate(messages):
-        before = messages[index - 1].get("role") if index else None
-        if message.get("role") == "user" and before != "user":
-            starts.append(index)
-    return starts
+    """Where each turn begins: with a message of the user's."""
+    return [index for index, message in enumerate(messages) if message.get("role") == "user"]
 
 
 def _user(text: str) -> dict[str, Any]:

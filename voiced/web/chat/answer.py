@@ -22,6 +22,7 @@ from voiced.web.chat.wire import (
     Choice,
     ChunkChoice,
     Delta,
+    PromptDetails,
     TokenUsage,
 )
 from voiced.web.sse import DONE, encode_event
@@ -156,10 +157,12 @@ class Chunks:
 
 def usage_of(answered: Answered) -> TokenUsage:
     """The cost in the shape of chat completions."""
+    cached = answered.cached_tokens
     return TokenUsage(
         prompt_tokens=answered.input_tokens,
         completion_tokens=answered.output_tokens,
         total_tokens=answered.input_tokens + answered.output_tokens,
+        prompt_tokens_details=PromptDetails(cached_tokens=cached) if cached else UNSET,
     )
 
 

@@ -139,12 +139,19 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
 FinishReason = Literal["stop", "length", "tool_calls"]
 
 
+class PromptDetails(Struct, frozen=True, kw_only=True):
+    """Of the prompt, what the engine still knew."""
+
+    cached_tokens: int
+
+
 class TokenUsage(Struct, frozen=True, kw_only=True):
     """Tokens as the engine counts them: words, where it has no tokenizer."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptDetails | UnsetType = UNSET
 
 
 class AnswerMessage(Struct, frozen=True, kw_only=True):
