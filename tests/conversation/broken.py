@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import structs
 
-from voiced.conversation import context, core, edits, hold, idle, outputs, replies, speech
+from voiced.conversation import (
+    context,
+    core,
+    edits,
+    foresight,
+    hold,
+    idle,
+    outputs,
+    replies,
+    speech,
+)
 from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
 from voiced.conversation.effects import ForgetAudio, Generate, KeepAudio, StoreItem
@@ -193,6 +203,27 @@ def audio_outlives_its_item(patch: pytest.MonkeyPatch) -> None:
 
 Break = Callable[[pytest.MonkeyPatch], None]
 
+
+def any_question_is_the_same(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(foresight, "is_question", lambda _prepared, _response, _messages: True)
+
+
+def begun_and_left(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(core, "settle_prepared", lambda _draft: None)
+    patch.setattr(foresight, "drop", lambda _draft: None)
+    patch.setattr(core, "drop", lambda _draft: None)
+
+
+def stale_guesses_answered(patch: pytest.MonkeyPatch) -> None:
+    def broken(draft: Draft, event: inp.TurnGuessed) -> None:
+        draft.set(guessed=0)
+        foresight.on_guessed(draft, event)
+
+    handlers = dict(core.HANDLERS)
+    handlers[inp.TurnGuessed] = broken
+    patch.setattr(core, "HANDLERS", handlers)
+
+
 BREAKS: list[tuple[int, Break]] = [
     (1, two_at_once),
     (2, abandoned_at_the_end),
@@ -215,4 +246,7 @@ BREAKS: list[tuple[int, Break]] = [
     (10, outputs_forgotten),
     (11, audio_not_kept),
     (11, audio_outlives_its_item),
+    (12, any_question_is_the_same),
+    (12, begun_and_left),
+    (12, stale_guesses_answered),
 ]

@@ -52,6 +52,8 @@ class Observer:
         self.speech: str | None = None
         self.armed: int | None = None
         self.time_is_over = False
+        self.begun: fx.Prepare | None = None
+        self.revision = 0
         self.closed = False
         self.sent: dict[str, int] = {}
         self.kept: dict[str, int] = {}
@@ -70,6 +72,8 @@ class Observer:
         self.time_is_over = isinstance(event, inp.IdleTimeout) and self.armed is not None
         if isinstance(event, inp.IdleTimeout):
             self.armed = None
+        if isinstance(event, inp.GuessDropped):
+            self.revision = max(self.revision, event.revision)
         if isinstance(event, inp.TranscriptReady):
             self.hear_user(event.item_id, event.text.split())
         elif isinstance(event, inp.TranscriptFailed):
@@ -108,10 +112,19 @@ class Observer:
                     if self.held is None or self.held[0] != effect.response_id:
                         self.broken.append((6, "the end of a hold that there was not"))
                     self.held = None
+                case fx.Prepare():
+                    self.see_prepare(effect)
+                case fx.DropPrepared():
+                    if self.begun is None or self.begun.revision != effect.revision:
+                        self.broken.append((12, "dropped what was not begun"))
+                    self.begun = None
                 case fx.Generate():
+                    self.see_taken(effect)
                     self.see_generate(effect)
                 case fx.Close():
                     self.closed = True
+        if self.begun is not None and self.closed:
+            self.broken.append((12, "begun and never dropped"))
         self.after_step()
 
     def see_hold(self, response_id: str) -> None:
@@ -123,6 +136,35 @@ class Observer:
             self.broken.append((6, "held for no sound"))
             return
         self.held = (response_id, sent.audio_start_ms)
+
+    def see_prepare(self, effect: fx.Prepare) -> None:
+        """An answer in advance: to the newest guess alone, while nothing else is answered."""
+        guess = self.last_input
+        if self.begun is not None:
+            self.broken.append((12, "two answers in advance"))
+        if not isinstance(guess, inp.TurnGuessed) or effect.revision <= self.revision:
+            self.broken.append((12, "begun without a new guess"))
+        elif (
+            not effect.messages
+            or effect.messages[-1]["content"].split()[-1:] != (guess.text.split()[-1:])
+        ):
+            self.broken.append((12, "begun for other words than those"))
+        if self.active():
+            self.broken.append((12, "begun beside an answer"))
+        self.begun, self.revision = effect, effect.revision
+
+    def see_taken(self, effect: fx.Generate) -> None:
+        """What was begun is taken up where it asked the same; else it must be gone."""
+        begun = self.begun
+        if effect.prepared is None:
+            if begun is not None and effect.response_id in self.active():
+                self.broken.append((12, "another question, and what was begun goes on"))
+            return
+        if begun is None or begun.revision != effect.prepared:
+            self.broken.append((12, "taken up what was not begun"))
+        elif (begun.messages, begun.options) != (effect.messages, effect.options):
+            self.broken.append((12, "taken up the answer to something else"))
+        self.begun = None
 
     def hear_user(self, item_id: str, words: list[str]) -> None:
         item = self.unheard.pop(item_id, None)

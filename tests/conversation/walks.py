@@ -105,15 +105,22 @@ class Walk(RuleBasedStateMachine):
         super().__init__()
         self.observer = Observer()
         self.words = 0
+        self.revision = 0
         self.effects: list[Effect] = []
         self.over = False
 
     # -- feeding ---------------------------------------------------------------------------
 
     @initialize(
-        history_items=st.sampled_from([1, 4, 200]), transcribes=CHANCE, answers=OFTEN, holds=CHANCE
+        history_items=st.sampled_from([1, 4, 200]),
+        transcribes=CHANCE,
+        answers=OFTEN,
+        holds=CHANCE,
+        foresees=OFTEN,
     )
-    def connect(self, history_items: int, transcribes: bool, answers: bool, holds: bool) -> None:
+    def connect(
+        self, history_items: int, transcribes: bool, answers: bool, holds: bool, foresees: bool
+    ) -> None:
         asked = Transcription() if transcribes else None
         audio = Audio(input=AudioIn(transcription=asked, turn_detection=ServerVad()))
         config: AnySessionConfig
@@ -122,7 +129,9 @@ class Walk(RuleBasedStateMachine):
         else:
             silent = TranscriptionAudio(input=audio.input)
             config = TranscriptionSessionConfig(id="sess_1", expires_at=0, audio=silent)
-        self.state, effects = begin(config, seed="s", history_items=history_items, holds=holds)
+        self.state, effects = begin(
+            config, seed="s", history_items=history_items, holds=holds, foresees=foresees
+        )
         self.observer.watch(None, effects)
 
     def feed(self, event: inp.Input) -> None:
@@ -243,6 +252,51 @@ class Walk(RuleBasedStateMachine):
         if item_id is not None:
             text = self.say(words)
             self.feed(inp.TranscriptReady(item_id=item_id, text=text, duration_s=0.5))
+
+    @rule(count=st.integers(0, 3), stale=RARELY)
+    def guess(self, count: int, stale: bool) -> None:
+        """What was said so far, at any time; now and then one that comes too late."""
+        self.revision += 0 if stale else 1
+        self.feed(inp.TurnGuessed(revision=self.revision, text=self.say(count)))
+
+    @rule(back=st.integers(0, 2))
+    def guess_is_nothing(self, back: int) -> None:
+        self.feed(inp.GuessDropped(max(0, self.revision - back)))
+
+    @rule(
+        words=COUNT,
+        at_ms=st.integers(0, 10_000),
+        goes_on=RARELY,
+        same=OFTEN,
+        between=st.integers(0, 7),
+        right=CHANCE,
+    )
+    def someone_is_foreseen(
+        self, words: int, at_ms: int, goes_on: bool, same: bool, between: int, right: bool
+    ) -> None:
+        """A turn that was guessed; something may come between, or its words be others after all."""
+        self.feed(inp.SpeechStarted(at_ms))
+        item_id = self.state.speech_item
+        text = self.say(words)
+        self.revision += 1
+        self.feed(inp.TurnGuessed(revision=self.revision, text=text))
+        if goes_on:
+            self.feed(inp.GuessDropped(self.revision))
+            self.feed(inp.TurnGuessed(revision=self.revision, text=text))  # too late
+        between_them: dict[int, inp.Input] = {
+            0: inp.CreateItem(item=NewMessage(role="user", content=(InputText(self.say(1)),))),
+            1: inp.UpdateSession(session={"type": "realtime", "instructions": self.say(1)}),
+            2: inp.CreateResponse(overrides={}),
+            3: inp.ClearAudio(),
+        }
+        if between in between_them and right:
+            self.feed(between_them[between])
+        self.feed(inp.SpeechStopped(at_ms + 500))
+        if between in between_them and not right:
+            self.feed(between_them[between])
+        if item_id is not None:
+            final = text if same else self.say(words)
+            self.feed(inp.TranscriptReady(item_id=item_id, text=final, duration_s=0.5))
 
     # -- the client ------------------------------------------------------------------------
 
@@ -472,7 +526,7 @@ class Walk(RuleBasedStateMachine):
         """Every walk ends with the session, so that what was left open shows."""
         if hasattr(self, "state") and not self.over:
             self.feed(inp.ShutDown())
-            for number in range(1, 12):
+            for number in range(1, 13):
                 self.look(number)
 
     # -- the invariants, by name -----------------------------------------------------------
@@ -526,6 +580,10 @@ class Walk(RuleBasedStateMachine):
     @invariant()
     def i10_the_model_knows_what_was_heard(self) -> None:
         self.look(10)
+
+    @invariant()
+    def i12_only_the_same_question_was_answered_in_advance(self) -> None:
+        self.look(12)
 
 
 class WatchedByChecks(Walk):

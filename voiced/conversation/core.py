@@ -22,6 +22,7 @@ from voiced.conversation.config import (
 from voiced.conversation.detection import Detections
 from voiced.conversation.edits import create_item, delete_item, retrieve_item, truncate_item
 from voiced.conversation.effects import Close, Configure, Effect, Emit, ForgetAudio
+from voiced.conversation.foresight import drop, on_guess_dropped, on_guessed, settle_prepared
 from voiced.conversation.hold import (
     on_speech_confirmed,
     on_speech_dismissed,
@@ -62,11 +63,13 @@ def begin(
     history_items: int,
     detections: Detections | None = None,
     holds: bool = False,
+    foresees: bool = False,
 ) -> tuple[State, list[Effect]]:
     """A fresh conversation. `seed` makes its ids unique among sessions.
 
     `detections` are the daemon's own; without them, those around what `config` begins with.
-    `holds` lets a reply that a sound interrupts go on when the sound was nothing.
+    `holds` lets a reply that a sound interrupts go on when the sound was nothing. `foresees` begins
+    the answer to a turn while that may still go on.
     """
     if isinstance(config, TranscriptionSessionConfig):
         config = without_answers(config)
@@ -77,6 +80,7 @@ def begin(
         conversation_id=f"conv_{seed}",
         history_items=history_items,
         holds=holds,
+        foresees=foresees,
     )
     created = ev.SessionCreated(session=session_resource(state))
     return state, [Emit(created), Configure(config)]
@@ -136,6 +140,7 @@ def settle(draft: Draft) -> None:
     settle_idle(draft)
     if len(draft.state.entries) > draft.state.history_items:
         forget_surplus(draft)
+    settle_prepared(draft)
 
 
 def start_waiting(draft: Draft) -> None:
@@ -208,6 +213,7 @@ def end_responses(draft: Draft, code: str, message: str) -> None:
     """Every created response gets its done, also at the end of the session."""
     for response in draft.state.responses:
         fail_response(draft, response, code, message)
+    drop(draft)
 
 
 # -- answers --------------------------------------------------------------------------------
@@ -295,6 +301,8 @@ HANDLERS: dict[type[Any], Callable[[Draft, Any], None]] = {
     inp.SpeechConfirmed: on_speech_confirmed,
     inp.SpeechDismissed: on_speech_dismissed,
     inp.IdleTimeout: on_idle,
+    inp.TurnGuessed: on_guessed,
+    inp.GuessDropped: on_guess_dropped,
     inp.TranscriptReady: on_transcript,
     inp.TranscriptFailed: on_transcript_failed,
     inp.ReplyText: on_reply_text,

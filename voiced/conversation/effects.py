@@ -85,13 +85,33 @@ class ResponseOptions(Struct, frozen=True, kw_only=True):
     parallel_tool_calls: bool = True
 
 
+class Prepare(Struct, frozen=True, kw_only=True):
+    """Begin to answer what may be the whole of a turn, with nothing told and no tool run.
+
+    `revision` tells it from what is guessed later; `item_id` is the turn's item to be.
+    """
+
+    revision: int
+    item_id: str
+    options: ResponseOptions
+    messages: tuple[dict[str, Any], ...]
+
+
+class DropPrepared(Struct, frozen=True):
+    """Stop what that `Prepare` began: its turn went on, or became another question."""
+
+    revision: int
+
+
 class Generate(Struct, frozen=True, kw_only=True):
-    """Produce the reply: from `messages` (OpenAI chat shape), or `say` exactly this."""
+    """Produce the reply: from `messages` (OpenAI chat shape), or `say` exactly this. `prepared`
+    is the revision of the `Prepare` that has asked the very same already."""
 
     response_id: str
     options: ResponseOptions
     messages: tuple[dict[str, Any], ...] = ()
     say: str | None = None
+    prepared: int | None = None
 
 
 class Abort(Struct, frozen=True):
@@ -144,6 +164,8 @@ Effect = (
     | ForgetAudio
     | DropAudio
     | StoreItem
+    | Prepare
+    | DropPrepared
     | Generate
     | Abort
     | TellLimits

@@ -103,6 +103,20 @@ class IdleTimeout(Struct, frozen=True):
     audio_end_ms: int
 
 
+class TurnGuessed(Struct, frozen=True, kw_only=True):
+    """What was said when somebody fell silent; they may go on. Of two the higher `revision` is
+    the newer one; one that is not newer than all before is stale."""
+
+    revision: int
+    text: str
+
+
+class GuessDropped(Struct, frozen=True):
+    """They went on, or it was no turn: guesses up to that revision are nothing."""
+
+    revision: int
+
+
 class TranscriptReady(Struct, frozen=True, kw_only=True):
     """The words of a spoken item; empty text means that none were recognised."""
 
@@ -215,6 +229,8 @@ Input = (
     | SpeechConfirmed
     | SpeechDismissed
     | IdleTimeout
+    | TurnGuessed
+    | GuessDropped
     | TranscriptReady
     | TranscriptFailed
     | ReplyText

@@ -13,6 +13,7 @@ from voiced.conversation import events as ev
 from voiced.conversation.config import Rejected
 from voiced.conversation.context import build_messages
 from voiced.conversation.effects import Abort, Generate, TellLimits
+from voiced.conversation.foresight import take_up
 from voiced.conversation.items import (
     CancelReason,
     FailureDetail,
@@ -91,12 +92,14 @@ def generate(draft: Draft, response: ActiveResponse) -> None:
     if context is None:
         context = tuple(map(draft.state.live, draft.state.entries))
     messages = () if response.say else build_messages(context, response.options.instructions)
+    prepared = take_up(draft, response, messages)
     draft.effects.append(
         Generate(
             response_id=response.id,
             options=response.options,
             messages=messages,
             say=response.say,
+            prepared=prepared,
         )
     )
 

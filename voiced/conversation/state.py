@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 
 from voiced.conversation.config import AnySessionConfig
 from voiced.conversation.detection import Detections
-from voiced.conversation.effects import Effect, Emit, ResponseOptions
+from voiced.conversation.effects import Effect, Emit, Prepare, ResponseOptions
 from voiced.conversation.items import Entry, FunctionCall, is_call
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ class State(Struct, frozen=True, kw_only=True):
     are what turn detection starts from when a client turns it on or changes its type.
     `unheard` are deleted items whose words are still to come: no other item has their ids yet.
     `calls_beside` are the newest function calls of out-of-band responses: a client may answer
-    these, too.
+    these, too. `foresees`: a guess at a turn that goes on is answered in advance; `guessed` is the
+    newest revision of those, and `prepared` what was begun; see `foresight.py`.
     """
 
     seed: str
@@ -99,6 +100,9 @@ class State(Struct, frozen=True, kw_only=True):
     voice_fixed: bool = False
     unheard: frozenset[str] = frozenset()
     calls_beside: tuple[FunctionCall, ...] = ()
+    foresees: bool = False
+    guessed: int = 0
+    prepared: Prepare | None = None
     closed: bool = False
 
     @property

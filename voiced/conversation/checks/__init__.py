@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from voiced.conversation import events as ev
 from voiced.conversation.checks.context import ContextChecks
+from voiced.conversation.checks.foresight import ForesightChecks
 from voiced.conversation.checks.items import ItemChecks
 from voiced.conversation.checks.responses import ResponseChecks
 from voiced.conversation.checks.step import Step, Violation, name
@@ -68,7 +69,13 @@ def kept_as_sent(
 def inspect(step: Step, effects: Sequence[Effect]) -> list[Violation]:
     """Follow the effects in order, then compare with the state they are said to lead to."""
     # The first of them keeps account of which responses live; the others look at that.
-    all_checks = (ResponseChecks(step), TurnChecks(step), ItemChecks(step), ContextChecks(step))
+    all_checks = (
+        ResponseChecks(step),
+        TurnChecks(step),
+        ItemChecks(step),
+        ContextChecks(step),
+        ForesightChecks(step),
+    )
     for effect in effects:
         if isinstance(effect, Emit) and is_stray(step, effect.event):
             continue
