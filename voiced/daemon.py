@@ -42,6 +42,7 @@ from voiced.supervision.hearts import Hearts
 from voiced.supervision.lag import LagMeter
 from voiced.systemd.notify import Notifier
 from voiced.systemd.watchdog import Watchdog, watchdog_s
+from voiced.thermal.warmth import Warmth
 from voiced.tools.timers import Timers
 from voiced.tools.toolbox import Toolbox
 from voiced.turns.silero import SileroVad
@@ -191,6 +192,7 @@ async def open_sessions(
         lead_ms=settings.session.audio_lead_ms,
         apology=announcements_of(settings).phrase("no_answer", {}),
     )
+    warmth = Warmth()
     parts = SessionParts(
         settings=settings,
         vad=engines.vad,
@@ -199,9 +201,12 @@ async def open_sessions(
         history=History(settings.session.history_items),
         item_audio=AudioBudget(int(settings.limits.item_audio_mb * 2**20)),
         take_missed=timers.take_missed,
+        may_speculate=warmth.is_cool,
     )
     hub = SessionHub(parts, hearts)
     async with trio.open_nursery() as audio, trio.open_nursery() as sessions:
+        if settings.turn_detection.speculate_ms:
+            await audio.start(warmth.serve)
         await audio.start(hub.serve_audio)
         await sessions.start(hub.serve_sessions)
         yield hub

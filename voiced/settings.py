@@ -333,6 +333,8 @@ class TurnDetection(Section, frozen=True):
     interrupt_response: bool = True
     resume_s: Annotated[float, Meta(ge=0.0, le=10.0)] = 0.0
     backchannel_ms: Annotated[int, Meta(ge=100, le=5000)] = 800
+    speculate_ms: Annotated[int, Meta(ge=0, le=2000)] = 0
+    speculate_answer: bool = False
 
 
 class Store(Section, frozen=True):

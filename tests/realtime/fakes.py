@@ -195,6 +195,7 @@ class FakeLlm(Leaving):
         self.offered: list[list[str]] = []
         self.chosen: list[ToolChoice] = []
         self.limits: list[int | None] = []
+        self.priorities: list[Priority] = []
 
     @asynccontextmanager
     async def reply(
@@ -210,6 +211,7 @@ class FakeLlm(Leaving):
         self.offered.append([str(tool["name"]) for tool in tools])
         self.chosen.append(tool_choice)
         self.limits.append(max_output_tokens)
+        self.priorities.append(priority)
         script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
         async with self.entered():
             yield Script(script)
@@ -409,6 +411,7 @@ async def talking(
     toolbox: FakeToolbox | None = None,
     settings: Settings | None = None,
     take_missed: Callable[[], Notice | None] = lambda: None,
+    may_speculate: Callable[[], bool] = lambda: True,
     intent: str | None = None,
 ) -> AsyncIterator[Talk]:
     """A hub on fakes with one open session, which has said `session.created` already."""
@@ -429,6 +432,7 @@ async def talking(
         history=history,
         item_audio=AudioBudget(2**28),
         take_missed=take_missed,
+        may_speculate=may_speculate,
     )
     hub = SessionHub(parts)
     async with trio.open_nursery() as nursery:

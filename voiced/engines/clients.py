@@ -163,6 +163,10 @@ class _Reply:
         self._call = call
         self._ended = False
 
+    def promote(self, priority: Priority) -> None:
+        """See `Promotable`."""
+        self._call.promote(priority)
+
     def __aiter__(self) -> AsyncIterator[ReplyPart]:
         return self
 

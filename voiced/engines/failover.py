@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import structlog
 from msgspec import structs
 
-from voiced.engines.ports import PREFILL, Priority, Reader
+from voiced.engines.ports import PREFILL, Priority, Reader, promote
 from voiced.engines.spec import LABELS
 from voiced.engines.tts.voices import Voices
 from voiced.errors import EngineError, EngineUnavailable, NotUnderstood, ToolChoiceError
@@ -175,6 +175,17 @@ class FirstOf(Generic[_EngineT_co, _PartT]):
         self._ask = ask
         self._stack = stack
         self._parts: AsyncIterator[_PartT] | None = None
+        self._trying: AsyncIterator[_PartT] | None = None
+        self._priority: Priority | None = None
+
+    def promote(self, priority: Priority) -> None:
+        """See `Promotable`; also for those that are still to be asked."""
+        self._priority = priority
+        self._promote_trying()
+
+    def _promote_trying(self) -> None:
+        if self._priority is not None:
+            promote(self._trying, self._priority)
 
     def __aiter__(self) -> FirstOf[_EngineT_co, _PartT]:
         return self
@@ -188,6 +199,8 @@ class FirstOf(Generic[_EngineT_co, _PartT]):
             try:
                 async with attempt:
                     parts = await attempt.enter_async_context(self._ask(member.engine))
+                    self._trying = parts
+                    self._promote_trying()
                     first = await anext(parts, None)
                     await self._stack.enter_async_context(attempt.pop_all())
             except ToolChoiceError:

@@ -231,6 +231,21 @@ class PcmChunk(msgspec.Struct, frozen=True, kw_only=True):
 ReplyPart = TextDelta | ToolCall | ReplyEnd
 
 
+@runtime_checkable
+class Promotable(Protocol):
+    """A reply under way whose place in the order of service can be changed."""
+
+    def promote(self, priority: Priority) -> None:
+        """Serve it at this priority from now on. Never waits."""
+        ...
+
+
+def promote(reply: object, priority: Priority) -> None:
+    """Serve a reply at this priority from now on, where it is one that has any."""
+    if isinstance(reply, Promotable):
+        reply.promote(priority)
+
+
 class Utterance(Protocol):
     """One utterance being transcribed, fed while the person still speaks."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from voiced.engines.ports import Priority, ReplyEnd
+from voiced.engines.ports import Priority, ReplyEnd, promote
 from voiced.errors import NotUnderstood
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ class UnderstandingLlm:
 class _Understood:
     def __init__(self, parts: AsyncIterator[ReplyPart]) -> None:
         self._parts = parts
+
+    def promote(self, priority: Priority) -> None:
+        """See `Promotable`."""
+        promote(self._parts, priority)
 
     def __aiter__(self) -> _Understood:
         return self

@@ -13,11 +13,12 @@ from voiced.audio.pcm import SAMPLE_BYTES, SPEECH_HZ
 from voiced.audio.resample import to_speech
 from voiced.conversation import inputs as inp
 from voiced.errors import EngineError, VoicedError
+from voiced.realtime.early import Early
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from voiced.engines.ports import Partial, Stt, Utterance
+    from voiced.engines.ports import Partial, Stt, Transcript, Utterance
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +29,8 @@ SLICE_MS = 5_000
 class Listening:
     """An utterance being heard: audio at 16 kHz as it comes, then the item it belongs to."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps: bool = False) -> None:
+        """`keeps` its audio, so that `hear_early` is possible."""
         self.scope = trio.CancelScope()
         self.audio: deque[bytes] = deque()
         self.raw = b""
@@ -39,6 +41,9 @@ class Listening:
         self._tell: Callable[[Partial | None], None] | None = None
         self._utterance: Utterance | None = None
         self._asked = trio.Event()
+        self._kept: list[bytes] | None = [] if keeps else None
+        self._early: Early | None = None
+        self._early_asked = trio.Event()
 
     def ask(self, tell: Callable[[Partial | None], None]) -> bool:
         """Ask the recogniser what it has heard of all audio added so far.
@@ -83,14 +88,53 @@ class Listening:
                 partial = None
             self.tell(partial)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether `hear_early` is possible."""
+        return self._kept is not None
+
     def add(self, pcm: bytes) -> None:
         """More audio of this utterance."""
         self.audio.append(pcm)
+        if self._kept is not None:
+            self._kept.append(pcm)
         self.bytes_fed += len(pcm)
         self._changed.set()
 
-    def finish(self, item_id: str, raw: bytes, form: WireFormat) -> None:
-        """The utterance is over and belongs to `item_id`; `raw` is its tail as it came."""
+    def hear_early(self, tell: Callable[[str], None]) -> None:
+        """Have what was added so far transcribed as if it were all. `tell` is called with that,
+        unless `forget_early` comes first."""
+        assert self._kept is not None
+        self.forget_early()
+        self._early = Early(self._kept, tell)
+        self._early_asked.set()
+
+    def forget_early(self) -> None:
+        """It was not all."""
+        early, self._early = self._early, None
+        if early is not None:
+            early.drop()
+
+    async def transcribe_early(self, stt: Stt, language: str, prompt: str) -> None:
+        """Make the early transcripts, one after the other, until cancelled."""
+        while True:
+            await self._early_asked.wait()
+            self._early_asked = trio.Event()
+            if self._early is not None:
+                await self._early.run(stt, language, prompt)
+
+    async def early_transcript(self) -> Transcript | None:
+        """The transcript that is there already, or about to be, of all that was said."""
+        return None if self._early is None else await self._early.result()
+
+    def finish(
+        self, item_id: str, raw: bytes, form: WireFormat, *, by_silence: bool = False
+    ) -> None:
+        """The utterance is over and belongs to `item_id`; `raw` is its tail as it came. Where it
+        ended `by_silence`, what was transcribed when that began is all of it."""
+        if not by_silence:
+            self.forget_early()
+        self._kept = None
         self.item_id = item_id
         self.raw, self.form = raw, form
         self._changed.set()
@@ -113,6 +157,8 @@ async def recognise(
     with listening.scope:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listening.answer)
+            if listening.keeps:
+                nursery.start_soon(listening.transcribe_early, stt, language, prompt)
             result = await hear(listening, stt, language, prompt)
             nursery.cancel_scope.cancel(reason="the utterance is over")
     return result
@@ -125,7 +171,7 @@ async def hear(
     try:
         async with stt.transcribe(language=language, prompt=prompt) as utterance:
             item_id = await pass_on(listening, utterance)
-            transcript = await utterance.finish()
+            transcript = await listening.early_transcript() or await utterance.finish()
     except VoicedError as exc:
         log.warning("transcription failed", code=exc.code, error=str(exc))
         return await failure(listening, exc.code, exc.public)

@@ -20,6 +20,7 @@ from voiced.audio.resample import CHUNK
 from voiced.conversation import inputs as inp
 from voiced.realtime.buffer import InputBuffer
 from voiced.realtime.detections import hearing_of
+from voiced.realtime.guesser import Guess, Guesser
 from voiced.realtime.recognitions import Recognitions
 from voiced.turns.attention import Attention, Move
 from voiced.turns.detector import SAMPLES_PER_MS, Started, TurnDetector
@@ -63,8 +64,10 @@ class AudioPipeline:
         most_buffered_s: float,
         turns: TurnSettings,
         speculates: bool = False,
+        may_speculate: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`speculates`: a recogniser that is done sooner for it is asked as a silence begins."""
+        """`speculates`: a recogniser that is done sooner for it is asked as a silence begins.
+        `may_speculate` is asked before anything else is done in advance."""
         self._vad = vad
         self._speculates = speculates
         self._words = Recognitions(stt, language)
@@ -77,6 +80,7 @@ class AudioPipeline:
         self._silero = SileroState()
         self._detection: TurnDetection | None = None
         self._attention = Attention()
+        self._guesser = Guesser(turns.speculate_ms * SAMPLES_PER_MS, may_speculate)
         self._onset = 0
         self._hold_until = inf
         self._turns = turns
@@ -171,8 +175,10 @@ class AudioPipeline:
         audio, form = self._buffer.join(pending=whole), self.form
         if not transcribe:
             self._words.drop("no transcript is wanted")
-        elif not self._words.claim(item_id, bytes(self._buffer.pending) if whole else b"", form):
-            self.transcribe(item_id, audio, form)
+        else:
+            tail = bytes(self._buffer.pending) if whole else b""
+            if not self._words.claim(item_id, tail, form, by_silence=not whole):
+                self.transcribe(item_id, audio, form)
         if whole:
             self._forget_speech()
         else:
@@ -276,6 +282,8 @@ class AudioPipeline:
             self._trim_to_padding()
         change = self._detector.push(probability, scaled)
         self._attend()
+        if change is None:
+            self._foresee()
         if isinstance(change, Started):
             self._start_speech(change, samples)
         elif change is not None:
@@ -298,6 +306,35 @@ class AudioPipeline:
         elif move is not Move.NOTHING:
             self._decide(move)
         self._detector.silence_samples = self._attention.silence_samples
+
+    def _foresee(self) -> None:
+        """While somebody is silent for a moment, find out what they have said; see `Guesser`."""
+        listening = self._words.current
+        if listening is None or not self._detector.speaking or self._attention.held:
+            return
+        now = self._detector.position
+        guess = self._guesser.follow(self._detector.silent_since, now)
+        if guess is Guess.DROP:
+            listening.forget_early()
+            self._apply(inp.GuessDropped(self._guesser.revision))
+        elif guess is Guess.ASK:
+            revision = self._guesser.revision + 1
+            if listening.ask(partial(self._told_so_far, listening, revision)):
+                self._guesser.asked()
+
+    def _told_so_far(self, listening: Listening, revision: int, heard: Partial | None) -> None:
+        """What the recogniser has heard when the silence was long enough to guess."""
+        if listening is not self._words.current or not self._guesser.is_current(revision):
+            return
+        if heard is not None:
+            self._guess(listening, revision, heard.text)
+        elif self._words.has_room:
+            # It tells nothing before the end; but it has room for another utterance.
+            listening.hear_early(partial(self._guess, listening, revision))
+
+    def _guess(self, listening: Listening, revision: int, text: str) -> None:
+        if listening is self._words.current and self._guesser.is_current(revision):
+            self._apply(inp.TurnGuessed(revision=revision, text=text))
 
     def _told(self, listening: Listening, asked: int, heard: Partial | None) -> None:
         """The recogniser's answer to a question of that sample."""
@@ -332,9 +369,11 @@ class AudioPipeline:
         self._buffer.keep_last(wanted)
         start = self._detector.position - self._buffer.heard_samples
         self._attention.begin()
+        self._guesser.end()
         self._onset = started.sample
         if self._listens_early:
-            self._words.begin(self._buffer.as_speech(last_chunk))
+            speech = self._buffer.as_speech(last_chunk)
+            self._words.begin(speech, keeps=self._guesser.guesses)
         # Speech that goes on within its own padding must not begin before the last turn's end.
         self._apply(inp.SpeechStarted(max(start // SAMPLES_PER_MS, self._stopped_ms)))
 

@@ -44,19 +44,31 @@ class Recognitions:
             return False  # it is not ready yet
 
     @property
+    def has_room(self) -> bool:
+        """Whether the recogniser works on several utterances at once."""
+        try:
+            return self._stt.info.concurrency > 1
+        except EngineError:
+            return False
+
+    @property
     def held_bytes(self) -> int:
         """Audio in memory, what the recogniser keeps of an utterance included."""
         heard = 0 if self.current is None else self.current.bytes_fed
         return heard + sum(one.bytes_fed + len(one.raw) for one in self._claimed)
 
-    def begin(self, speech: bytes) -> None:
-        """Somebody began to speak, and said that so far: PCM16 at 16 kHz."""
-        self.current = Listening()
+    def begin(self, speech: bytes, *, keeps: bool = False) -> None:
+        """Somebody began to speak, and said that so far: PCM16 at 16 kHz. `keeps`: see
+        `Listening`."""
+        self.current = Listening(keeps=keeps)
         self.current.add(speech)
         self._opened.append(self.current)
 
-    def claim(self, item_id: str, tail: bytes, form: WireFormat) -> bool:
+    def claim(
+        self, item_id: str, tail: bytes, form: WireFormat, *, by_silence: bool = False
+    ) -> bool:
         """What is being spoken is over and belongs to `item_id`, with `tail`, its end as it came.
+        `by_silence`: see `Listening.finish`.
 
         False where nobody listened to it.
         """
@@ -64,7 +76,7 @@ class Recognitions:
         if listening is None:
             return False
         self._claimed.append(listening)
-        listening.finish(item_id, tail, form)
+        listening.finish(item_id, tail, form, by_silence=by_silence)
         return True
 
     def take(self, item_id: str, audio: bytes, form: WireFormat) -> None:

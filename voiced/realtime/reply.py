@@ -23,6 +23,7 @@ from voiced.engines.tts.text import ClauseSplitter
 from voiced.engines.tts.voices import Voices
 from voiced.errors import EngineError, EngineUnavailable
 from voiced.realtime.pacer import Pacer
+from voiced.realtime.preparation import PreparedLlm
 from voiced.tools.rounds import Answered, Question, converse
 from voiced.tools.toolbox import Toolbox
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from voiced.conversation.effects import Generate, ResponseOptions
     from voiced.engines.ports import ToolCall, ToolChoice
+    from voiced.realtime.preparation import Preparation
     from voiced.tools.toolbox import ToolContext
 
 log = structlog.get_logger(__name__)
@@ -64,8 +66,13 @@ class Reply:
         context: ToolContext,
         apply: Callable[[inp.Input], None],
         began: float,
+        preparation: Preparation | None = None,
     ) -> None:
+        """`preparation` has asked the very same already; it is dropped with the reply."""
         self._generate = generate
+        self._llm: Llm = speaker.llm
+        if preparation is not None:
+            self._llm = PreparedLlm(speaker.llm, preparation)
         self._speaker = speaker
         self._context = context
         self._apply = apply
@@ -178,16 +185,9 @@ class Reply:
     async def _ask(self, pass_on: Callable[[str], Awaitable[None]]) -> Answered:
         options = self._generate.options
         return await converse(
-            self._speaker.llm,
+            self._llm,
             self._speaker.toolbox,
-            Question(
-                messages=self._generate.messages,
-                tools=functions(options),
-                tool_choice=choice_of(options),
-                max_output_tokens=options.max_output_tokens,
-                parallel_tool_calls=options.parallel_tool_calls,
-                remembers=True,
-            ),
+            question_of(self._generate.messages, options),
             self._context,
             pass_on,
             self._call,
@@ -265,6 +265,18 @@ class Reply:
     def _mark(self, stage: str, since: float) -> None:
         if stage not in self.timing_ms:
             self.timing_ms[stage] = round((trio.current_time() - since) * 1000, 2)
+
+
+def question_of(messages: tuple[dict[str, Any], ...], options: ResponseOptions) -> Question:
+    """What the model is asked."""
+    return Question(
+        messages=messages,
+        tools=functions(options),
+        tool_choice=choice_of(options),
+        max_output_tokens=options.max_output_tokens,
+        parallel_tool_calls=options.parallel_tool_calls,
+        remembers=True,
+    )
 
 
 def functions(options: ResponseOptions) -> tuple[dict[str, Any], ...]:

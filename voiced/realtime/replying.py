@@ -9,9 +9,10 @@ import trio
 from msgspec import Struct
 
 from voiced.conversation import inputs as inp
-from voiced.conversation.effects import Generate
+from voiced.conversation.effects import Generate, Prepare
 from voiced.errors import EngineError, leaves
-from voiced.realtime.reply import Reply, Speaker
+from voiced.realtime.preparation import Preparation
+from voiced.realtime.reply import Reply, Speaker, question_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,12 +28,13 @@ REPLIES_WAITING = 16
 
 
 class Order(Struct, frozen=True):
-    """A reply to be made, since when it is waited for, and for how much of that time its words
-    were to come."""
+    """A reply to be made, since when it is waited for, for how much of that time its words were to
+    come, and what was begun of it in advance."""
 
     generate: Generate
     since: float
     stt_ms: float | None
+    preparation: Preparation | None = None
 
 
 class Replies:
@@ -43,6 +45,8 @@ class Replies:
         self._context = context
         self._since: dict[str, float] = {}
         self._orders: list[Order] = []
+        self._preparations: dict[int, Preparation] = {}
+        self._begun: list[Preparation] = []
         self._scopes: dict[str, trio.CancelScope] = {}
         self._replies: dict[str, Reply] = {}
 
@@ -62,12 +66,27 @@ class Replies:
         """
         response_id = generate.response_id
         since = self._since.pop(response_id)
+        preparation = None
+        if generate.prepared is not None:
+            preparation = self._preparations.pop(generate.prepared, None)
         if len(self._orders) >= REPLIES_WAITING:
+            drop(preparation)
             return False
         stt_ms = (trio.current_time() - since) * 1000 if words_came else None
         self._scopes[response_id] = trio.CancelScope()
-        self._orders.append(Order(generate, since, stt_ms))
+        self._orders.append(Order(generate, since, stt_ms, preparation))
         return True
+
+    def prepare(self, effect: Prepare) -> None:
+        """Have the model asked at the next `start`, for a reply that may be asked for."""
+        question = question_of(effect.messages, effect.options)
+        preparation = Preparation(question, self._speaker.llm, self._speaker.toolbox)
+        self._preparations[effect.revision] = preparation
+        self._begun.append(preparation)
+
+    def drop_prepared(self, revision: int) -> None:
+        """That reply will not be asked for."""
+        drop(self._preparations.pop(revision, None))
 
     def abort(self, response_id: str, reason: str) -> None:
         """Stop that reply, and the engines that work on it, if it is still at work."""
@@ -88,6 +107,8 @@ class Replies:
 
     def start(self, nursery: trio.Nursery, apply: Callable[[inp.Input], None]) -> None:
         """Start all that wait in `nursery`. What comes of them goes in through `apply`."""
+        while self._begun:
+            nursery.start_soon(self._begun.pop(0).run)
         while self._orders:
             nursery.start_soon(self._reply, self._orders.pop(0), apply)
 
@@ -95,8 +116,10 @@ class Replies:
         response_id = order.generate.response_id
         scope = self._scopes.get(response_id)
         if scope is None:
+            drop(order.preparation)
             return  # cancelled before it began
-        reply = Reply(order.generate, self._speaker, self._context, apply, order.since)
+        begun = order.preparation
+        reply = Reply(order.generate, self._speaker, self._context, apply, order.since, begun)
         if order.stt_ms is not None:
             reply.timing_ms["stt"] = round(order.stt_ms, 2)
         self._replies[response_id] = reply
@@ -107,12 +130,14 @@ class Replies:
             if scope.cancelled_caught:
                 status = "cancelled"
         finally:
+            drop(order.preparation)
             self._scopes.pop(response_id, None)
             del self._replies[response_id]
             log.info(
                 "finished response",
                 response=response_id,
                 status=status,
+                prepared=order.preparation is not None,
                 **{f"{stage}_ms": value for stage, value in reply.timing_ms.items()},
             )
 
@@ -132,6 +157,12 @@ class Replies:
         else:
             return "completed"
         return "failed"
+
+
+def drop(preparation: Preparation | None) -> None:
+    """Let go of what was begun in advance, if anything was."""
+    if preparation is not None:
+        preparation.drop("the reply is over, or not wanted")
 
 
 def failure(response_id: str, code: str, message: str) -> inp.ReplyFailed:

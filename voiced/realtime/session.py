@@ -27,6 +27,7 @@ from voiced.conversation.effects import (
     Configure,
     CutAudio,
     DropAudio,
+    DropPrepared,
     Effect,
     Emit,
     EndHold,
@@ -35,6 +36,7 @@ from voiced.conversation.effects import (
     HearAudio,
     HoldReply,
     KeepAudio,
+    Prepare,
     StoreItem,
     TellLimits,
 )
@@ -84,6 +86,7 @@ class SessionParts(msgspec.Struct, frozen=True):
     history: History
     item_audio: AudioBudget
     take_missed: Callable[[], Notice | None] = lambda: None
+    may_speculate: Callable[[], bool] = lambda: True
 
 
 class Session:
@@ -131,6 +134,7 @@ class Session:
             most_buffered_s=parts.settings.limits.input_audio_s,
             turns=parts.settings.turn_detection,
             speculates=parts.settings.stt.speculate,
+            may_speculate=parts.may_speculate,
         )
         self._foresight = open_foresight(parts.settings.llm, parts.speaker)
         self._state, effects = begin(
@@ -139,6 +143,7 @@ class Session:
             history_items=parts.settings.session.history_items,
             detections=own_detections(parts.settings),
             holds=parts.settings.turn_detection.resume_s > 0,
+            foresees=parts.settings.turn_detection.speculate_answer,
         )
         self._perform_all(effects)
         self._foresee()
@@ -308,6 +313,11 @@ class Session:
                         self._state.announcements,
                         closed=self._state.closed,
                     )
+            case Prepare():
+                self.replies.prepare(effect)
+                self._wake.set()
+            case DropPrepared():
+                self.replies.drop_prepared(effect.revision)
             case Generate():
                 if effect.say is not None:
                     self.notices.begin(effect.response_id, effect.say)

@@ -12,7 +12,7 @@ import trio
 from voiced.audio.chunks import ChunkBuffer
 from voiced.audio.files import encode_wav
 from voiced.audio.pcm import SAMPLE_BYTES, SPEECH_HZ
-from voiced.engines.http.peer import ANY_MODEL
+from voiced.engines.http.peer import ANY_MODEL, CONNECTIONS
 from voiced.engines.ports import EngineInfo, Partial, Priority, Transcript, Utterance
 from voiced.engines.spec import MAX_AUDIO_S
 from voiced.errors import AudioError, ProviderFailed
@@ -38,7 +38,11 @@ class HttpStt:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
         self.info = EngineInfo(
-            kind="stt", name=provider.name, version="", model=provider.settings.model
+            kind="stt",
+            name=provider.name,
+            version="",
+            model=provider.settings.model,
+            concurrency=CONNECTIONS,
         )
 
     @asynccontextmanager

@@ -1,0 +1,63 @@
+"""When to take what was said so far for the whole of a turn. Pure, in samples of the stream."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Guess(Enum):
+    """What is to be done now."""
+
+    NOTHING = "nothing"
+    ASK = "ask"
+    """Somebody fell silent: find out what they have said, and answer that in advance."""
+    DROP = "drop"
+    """They went on: what was guessed is not the question."""
+
+
+class Guesser:
+    """Follows one speaker. Each silence that is guessed at has a revision, higher than any before.
+
+    `samples` is how long a silence has to be; 0 guesses never. `allowed` may say no at any time.
+    """
+
+    def __init__(self, samples: int, allowed: Callable[[], bool]) -> None:
+        self._samples = samples
+        self._allowed = allowed
+        self._since: int | None = None
+        self._asked = False
+        self.revision = 0
+
+    @property
+    def guesses(self) -> bool:
+        """Whether it ever does."""
+        return self._samples > 0
+
+    def follow(self, since: int | None, now: int) -> Guess:
+        """The speaker has been silent since that sample, or is speaking (None)."""
+        if since != self._since:
+            self._since = since
+            if self._asked:
+                self._asked = False
+                return Guess.DROP
+        if not self.guesses or since is None or self._asked or now - since < self._samples:
+            return Guess.NOTHING
+        return Guess.ASK if self._allowed() else Guess.NOTHING
+
+    def asked(self) -> None:
+        """The silence that runs is guessed at."""
+        self._asked = True
+        self.revision += 1
+
+    def is_current(self, revision: int) -> bool:
+        """Whether nobody has spoken since that guess."""
+        return self._asked and revision == self.revision
+
+    def end(self) -> None:
+        """The turn is over; its guess, if any, stands."""
+        self._since = None
+        self._asked = False
