@@ -149,13 +149,22 @@ class ProviderFailed(EngineError):
     """A server that is used as an engine could not be reached, refused, or sent nonsense.
 
     `counts` is whether that tells against the server, and not merely against the request;
-    `pause_s` is how long it asks to be left alone, where it does.
+    `pause_s` is how long it asks to be left alone, where it does; `absent`, that there is no such
+    path or model.
     """
 
     code = "provider_failed"
 
-    def __init__(self, message: str, *, counts: bool = True, pause_s: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        counts: bool = True,
+        pause_s: float | None = None,
+        absent: bool = False,
+    ) -> None:
         super().__init__(message, public="A service that this needs cannot be reached.")
+        self.absent = absent
         self.counts = counts
         self.pause_s = pause_s
 

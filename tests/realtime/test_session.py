@@ -649,17 +649,16 @@ async def test_the_log_has_the_end_of_every_response_once(autojump_clock: MockCl
     """Also where its client leaves in the middle, and one that failed does not look finished."""
     tts = FakeTts(clause_ms=1_000)
     with capture_logs() as logs:
-        async with talking(llm=FakeLlm(*[says("Noon.")] * 4), tts=tts) as talk:
+        noon, crash = says("Noon."), EngineCrashed("it crashed")
+        async with talking(llm=FakeLlm(noon, noon, [crash], noon), tts=tts) as talk:
             talk.type_in("what time is it")
             await talk.until("response.done")
             talk.type_in("what time is it")
             await talk.until("response.output_audio.delta")
             talk.send("response.cancel")
             await talk.until("response.done")
-            tts.error = EngineCrashed("it crashed")
             talk.type_in("what time is it")
             await talk.until("response.done")
-            tts.error = None
             talk.type_in("what time is it")
             await talk.until("response.output_audio.delta")
     ends = [entry for entry in logs if entry["event"] == "finished response"]

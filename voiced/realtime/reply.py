@@ -209,6 +209,8 @@ class Reply:
                     try:
                         await self._synthesise(span, heard, voice, options.speed)
                     except EngineError as error:
+                        if self._generate.say is not None:
+                            raise  # what nobody asked for is told where it is heard
                         self._do_without("tts", error)
                 span += 1
         self._pacer.finish()

@@ -170,8 +170,9 @@ class Peer:
         try:
             async with self._answer(request, deadlines, ERROR_BYTES):
                 pass
-        except NotFound:
-            pass  # a server for one purpose may have no list
+        except ProviderFailed as error:
+            if not error.absent:  # a server for one purpose may have no list
+                raise
 
     @asynccontextmanager
     async def _answer(
@@ -193,10 +194,6 @@ class Peer:
                     await body.leave()
         finally:
             await response.aclose()
-
-
-class NotFound(ProviderFailed):
-    """There is no such path, or no such model."""
 
 
 @asynccontextmanager
@@ -289,7 +286,7 @@ async def refusal(response: httpx2.Response, body: Body) -> ProviderFailed:
     if status in (401, 403):
         return ProviderFailed(f"{said}: it refuses the key")
     if status == 404:
-        return NotFound(f"{said}: it knows no such path or model")
+        return ProviderFailed(f"{said}: it knows no such path or model", absent=True)
     if status in REQUEST_AT_FAULT:
         return ProviderFailed(said, counts=False)
     return ProviderFailed(
