@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from voiced.errors import SettingsError
+from voiced.faults import find_faults
 from voiced.resources import default_config
 from voiced.settings import Settings, Store
 from voiced.settings_loader import PATHS, load, load_settings, sections, state_directory
@@ -266,6 +267,19 @@ def test_servers_are_tables_in_a_list(config: Path) -> None:
     given = {"VOICED_LLM__PROVIDERS": '[{url = "https://three.example/v1"}]'}
     assert [p.url for p in load_settings(config, given).llm.providers] == [
         "https://three.example/v1"
+    ]
+
+
+def test_what_a_server_lacks_is_found_before_anything_starts(config: Path) -> None:
+    config.write_text(
+        '[stt]\nengine = "none"\n'
+        '[llm]\nengine = "none"\n[[llm.providers]]\nurl = "https://one.example/v1"\n'
+        '[[tts.providers]]\nurl = "https://one.example/v1"\nkey_file = "nowhere"\n'
+    )
+    assert [str(fault) for fault in find_faults(load_settings(config, {}))] == [
+        "stt.engine is none, and stt.providers is empty",
+        f"tts.providers, number 1: the key in {config.parent / 'nowhere'} cannot be read: "
+        "No such file or directory",
     ]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from voiced.engines.registry import SERVED_KINDS, configured
+from voiced.engines.http.keys import check_servers
+from voiced.engines.registry import NO_ENGINE, SERVED_KINDS, configured
 from voiced.errors import SettingsError
 from voiced.settings_loader import Loaded, find_mistakes, load
 from voiced.web.auth import require_token
@@ -51,7 +53,9 @@ def _faults(settings: Settings, *, engines: bool) -> Iterator[SettingsError]:
         lambda: check_readable("llm.home", settings.llm.home),
     ]
     if engines:
-        checks += [lambda kind=kind: configured(settings, kind) for kind in SERVED_KINDS]  # type: ignore[misc]
+        kinds = [kind for kind in SERVED_KINDS if getattr(settings, kind).engine != NO_ENGINE]
+        checks += [partial(configured, settings, kind) for kind in kinds]
+    checks += [partial(check_servers, settings, kind) for kind in SERVED_KINDS]
     for check in checks:
         try:
             check()

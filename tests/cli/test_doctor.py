@@ -49,6 +49,25 @@ def test_with_engines_that_start_all_is_well(
     assert report["vad"]["state"] == "ok"
 
 
+def test_a_server_that_is_not_there_matters_where_nobody_else_does_its_work(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("STT", "LLM", "TTS"):
+        monkeypatch.setenv(f"VOICED_{kind}__ENGINE", "stub")
+    with socket.socket() as closed:  # bound, and nobody listens
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+        monkeypatch.setenv("VOICED_LLM__PROVIDERS", f'[{{url = "{url}", name = "box"}}]')
+        assert main(["doctor", "--json"]) == 0
+        server = _report(capsys)["llm server"]
+        assert (server["state"], server["detail"]) == ("note", "box: it cannot be reached")
+        monkeypatch.setenv("VOICED_LLM__ENGINE", "none")
+        assert main(["doctor", "--json"]) == 1
+        report = _report(capsys)
+    assert report["llm server"]["state"] == "failed"
+    assert "llm engine" not in report
+
+
 def test_an_engine_that_cannot_start_is_named_and_the_others_are_still_checked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

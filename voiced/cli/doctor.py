@@ -16,7 +16,8 @@ from voiced.cli.engines import open_engine, quiet_logs
 from voiced.cli.model_checks import check_models
 from voiced.cli.options import add_config_option, add_json_option
 from voiced.cli.running import run_trio
-from voiced.errors import SettingsError, VoicedError
+from voiced.engines.registry import NO_ENGINE
+from voiced.errors import ProviderFailed, SettingsError, VoicedError
 from voiced.faults import find_faults
 from voiced.settings_loader import find_mistakes, load, state_directory
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from voiced.settings import Settings
+    from voiced.settings import Provider, Settings
 
 # Loading a model from an SD card takes its time; no more than systemd would wait.
 ENGINE_START_S = 90.0
@@ -140,11 +141,43 @@ def check_engines(settings: Settings) -> Iterable[Finding]:
     kinds: tuple[Literal["stt", "llm", "tts"], ...] = ("stt", "llm", "tts")
     for kind in kinds:
         name = getattr(settings, kind).engine
+        for provider in getattr(settings, kind).providers:
+            yield _guarded(
+                f"{kind} server",
+                partial(run_trio, _ask_server, kind, provider, name),
+                remedy=f"see {kind}.providers in the settings, and docs/providers.md",
+            )
+        if name == NO_ENGINE:
+            continue
         yield _guarded(
             f"{kind} engine",
             partial(run_trio, _start_engine, settings, kind),
             remedy=f"see {kind}.engine{_ALSO_SEE[kind]} in the settings (now {name})",
         )
+
+
+async def _ask_server(
+    kind: Literal["stt", "llm", "tts"], settings: Provider, engine: str
+) -> Finding:
+    """Look whether a server is there. Without it the `engine` here works on, if there is one."""
+    # httpx takes a tenth of a second that others need not spend.
+    from voiced.engines.http.keys import name_of, read_key
+    from voiced.engines.http.peer import open_peer
+
+    began = trio.current_time()
+    name = name_of(settings)
+    async with open_peer(settings, read_key(settings, f"{kind}.providers")) as peer:
+        try:
+            await peer.check()
+        except ProviderFailed as error:
+            return Finding(
+                check=f"{kind} server",
+                state="failed" if engine == NO_ENGINE else "note",
+                detail=f"{name}: {error}",
+                remedy=f"look whether that server runs, and see {kind}.providers in the settings",
+            )
+    took_ms = (trio.current_time() - began) * 1000
+    return Finding(check=f"{kind} server", state="ok", detail=f"{name} answers in {took_ms:.0f} ms")
 
 
 async def _start_engine(settings: Settings, kind: Literal["stt", "llm", "tts"]) -> Finding:

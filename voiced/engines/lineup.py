@@ -16,11 +16,11 @@ from voiced.engines.failover import (
 )
 from voiced.engines.failover_stt import FailoverStt
 from voiced.engines.host import EngineHost
+from voiced.engines.http.keys import check_servers
 from voiced.engines.ports import Llm, Stt, Tts
 from voiced.engines.registry import NO_ENGINE, configured
 from voiced.engines.spec import HostPolicy
 from voiced.engines.understanding import ASSISTANT, UnderstandingLlm
-from voiced.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -80,6 +80,7 @@ async def open_lineup(
     Raises `SettingsError`. Leaving the context ends the requests to providers.
     """
     section = getattr(settings, kind)
+    check_servers(settings, kind)
     async with AsyncExitStack() as stack:
         providers: list[Provider] = []
         if section.providers:
@@ -93,8 +94,6 @@ async def open_lineup(
         host = assistant = None
         if section.engine != NO_ENGINE:
             host = make_host(settings, kind, section.engine, hearts)
-        elif not providers:
-            raise SettingsError(f"{kind}.engine is none, and {kind}.providers is empty")
         if kind == "llm" and wants_fast_path(settings) and section.engine != ASSISTANT:
             assistant = make_host(settings, kind, ASSISTANT, hearts)
         yield Lineup(kind=kind, host=host, providers=tuple(providers), assistant=assistant)

@@ -9,12 +9,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from voiced.engines.registry import NO_ENGINE
 from voiced.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from voiced.engines.registry import ServedKind
     from voiced.settings import Provider as ProviderSettings
+    from voiced.settings import Settings
+
+
+def check_servers(settings: Settings, kind: ServedKind) -> None:
+    """Raises `SettingsError` where somebody is missing who does that kind of work, or a server
+    cannot be used. Asks none of them."""
+    section = getattr(settings, kind)
+    if section.engine == NO_ENGINE and not section.providers:
+        raise SettingsError(f"{kind}.engine is {NO_ENGINE}, and {kind}.providers is empty")
+    for number, provider in enumerate(section.providers, 1):
+        where = f"{kind}.providers, number {number}"
+        check_address(provider, where)
+        read_key(provider, where)
 
 
 def name_of(settings: ProviderSettings) -> str:
