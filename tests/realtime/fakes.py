@@ -195,7 +195,7 @@ class FakeLlm(Leaving):
         self.offered: list[list[str]] = []
         self.chosen: list[ToolChoice] = []
         self.limits: list[int | None] = []
-        self.priorities: list[Priority] = []
+        self.asked_at: list[Priority] = []
 
     @asynccontextmanager
     async def reply(
@@ -211,7 +211,7 @@ class FakeLlm(Leaving):
         self.offered.append([str(tool["name"]) for tool in tools])
         self.chosen.append(tool_choice)
         self.limits.append(max_output_tokens)
-        self.priorities.append(priority)
+        self.asked_at.append(priority)
         script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
         async with self.entered():
             yield Script(script)

@@ -77,7 +77,7 @@ async def test_an_answer_is_there_when_the_turn_ends(autojump_clock: MockClock) 
         assert llm.left == ["done"]
     assert took[0] == pytest.approx(400, abs=1)
     assert took[1] < 10
-    assert llm.priorities == [Priority.SPECULATION]
+    assert llm.asked_at == [Priority.SPECULATION]
 
 
 async def test_who_goes_on_speaking_is_answered_to_what_was_said_in_the_end(
@@ -123,7 +123,7 @@ async def test_a_tool_runs_only_when_its_turn_is_over(autojump_clock: MockClock)
         response = await turn(talk, silence(300), speech(600), silence(1000))
         assert text_of(response) == "It is noon."
     assert toolbox.called == ["get_time"]
-    assert llm.priorities == [Priority.SPECULATION, Priority.CONVERSATION]
+    assert llm.asked_at == [Priority.SPECULATION, Priority.CONVERSATION]
 
 
 async def test_a_turn_that_is_cleared_is_answered_by_nobody(autojump_clock: MockClock) -> None:
@@ -146,7 +146,7 @@ async def test_what_fails_before_its_first_word_is_asked_again(
     async with talking(stt=FakeStt(NOON, partials=[NOON]), llm=llm, settings=foreseeing()) as talk:
         response = await turn(talk, silence(300), speech(600), silence(1000))
         assert text_of(response) == "It is noon."
-    assert llm.priorities == [Priority.SPECULATION, Priority.CONVERSATION]
+    assert llm.asked_at == [Priority.SPECULATION, Priority.CONVERSATION]
 
 
 async def test_what_fails_after_its_first_word_fails(autojump_clock: MockClock) -> None:
@@ -167,7 +167,7 @@ async def test_nothing_is_answered_in_advance_when_warm_or_not_wanted(
     stt, llm = FakeStt(NOON, partials=[NOON]), FakeLlm(says("It is noon."))
     async with talking(stt=stt, llm=llm, settings=settings, may_speculate=lambda: cool) as talk:
         assert text_of(await turn(talk, silence(300), speech(600), silence(1000)))
-    assert llm.priorities == [Priority.CONVERSATION]
+    assert llm.asked_at == [Priority.CONVERSATION]
     assert stt.questions == int(cool)
 
 
@@ -185,7 +185,7 @@ class RankedReply:
         self._owner, self._parts = owner, parts
 
     def promote(self, priority: Priority) -> None:
-        self._owner.priorities.append(priority)
+        self._owner.asked_at.append(priority)
 
     def __aiter__(self) -> RankedReply:
         return self
@@ -207,7 +207,7 @@ async def test_an_answer_that_is_wanted_waits_behind_nobody_elses_speculation(
     ) as talk:
         response = await turn(talk, silence(300), speech(600), silence(1000))
         assert text_of(response) == "It is noon."
-    assert llm.priorities == [Priority.SPECULATION, Priority.CONVERSATION]
+    assert llm.asked_at == [Priority.SPECULATION, Priority.CONVERSATION]
 
 
 # -- recognisers that tell nothing before the end -------------------------------------------
