@@ -252,6 +252,14 @@ def test_silence_behind_the_last_question_needs_no_decoding_again(
     assert len(heard) == 2
 
 
+def test_words_have_their_times_when_much_silence_came_after_the_question(
+    engine: WhisperEngine,
+) -> None:
+    result = hear(engine, sound(2.0), b"", silence(5.0), word_times=True)
+    assert " ".join(word["text"] for word in result["words"]) == result["text"]
+    assert result["words"][-1]["start"] == pytest.approx((len(result["words"]) - 1) * 0.3, abs=0.3)
+
+
 def test_a_crumb_of_audio_is_not_worth_a_question(engine: WhisperEngine) -> None:
     work = Hearing(sound(0.1), b"")
     engine.run(work)

@@ -48,7 +48,8 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     retried: bool = False
     """Whether a guard had it decoded again, on 30 s."""
     encoded: Any = None
-    """The encoder's output, for `align`."""
+    frames: int = 0
+    """The encoder's output, for `align`, and the frames that it was given."""
 
     @property
     def confidence(self) -> float:
@@ -98,7 +99,9 @@ class WindowDecoder:
         if retried:
             encoded = self._encode(samples, FULL_FRAMES)
             found = self._decode(encoded, prompt, MOST_TOKENS)
-        return self._judge(found, language, encoded, retried=retried)
+            frames = FULL_FRAMES
+        heard = self._judge(found, language, encoded, retried=retried)
+        return msgspec.structs.replace(heard, frames=frames)
 
     def _encode(self, samples: NDArray[np.float32], frames: int) -> object:
         return self._call(lambda: self._model.encode(samples, frames))
@@ -144,8 +147,11 @@ class WindowDecoder:
         return self._model.words(heard.language, heard.tokens)
 
     def word_times(self, heard: Heard, samples: int) -> list[tuple[str, float, float]]:
-        """`(word, start, end)` in seconds of the window."""
-        frames = min(-(-samples // HOP), FULL_FRAMES)
+        """`(word, start, end)` in seconds of the window, of which `samples` are sound.
+
+        They may be more than the window was decoded on, where only quiet came after that.
+        """
+        frames = min(-(-samples // HOP), heard.frames)
         found = self._call(
             lambda: self._model.align(heard.encoded, heard.language, heard.tokens, frames)
         )

@@ -66,7 +66,7 @@ class Utterance:
         self._agreement = Agreement()
         self._stable = ""
         self._last: tuple[int, Heard] | None = None
-        """The newest hypothesis, and how many bytes of audio it is of."""
+        """The newest hypothesis, and how many samples it is of."""
 
     def feed(self, pcm: bytes) -> None:
         """Add PCM16 mono at 16 kHz. Decodes what fills a window."""
