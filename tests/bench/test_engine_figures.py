@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engines.whisper_helpers import sound
+from tests.models.piper_voice import write_voice
 from tests.models.whisper_model import write_listener
 from voiced.bench.engines import PARTS, Effort, EngineReport, measure_engines
 from voiced.bench.engines_stt import lasting
+from voiced.bench.engines_tts import SENTENCE, first_clause
 from voiced.bench.pairs import compare
 from voiced.bench.run_engines import reaches_goals
 
@@ -79,3 +81,26 @@ def test_whisper_is_measured_with_every_model_there_is(
     assert report.cancels.stale_parts == 0
     assert report.cancels.idle_ms.most >= report.cancels.acknowledged_ms.least
     assert told
+
+
+def test_piper_is_measured_with_every_voice(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_voice(tmp_path, name)
+    reports = measure_engines(["tts"], tmp_path, b"", Effort(pairs=1, cancels=1))
+    assert [(report.engine, report.model) for report in reports] == [
+        ("tts.piper", "one"),
+        ("tts.piper", "two"),
+    ]
+    for report in reports:
+        assert [(one.name, one.times.n) for one in report.comparisons] == [
+            ("first sound of a sentence", 1),
+            ("a whole sentence", 1),
+        ]
+        assert report.cancels is not None
+        assert (report.cancels.idle_ms.n, report.cancels.stale_parts) == (1, 0)
+
+
+def test_what_is_spoken_first_is_a_clause_of_the_sentence() -> None:
+    first = first_clause(SENTENCE)
+    assert SENTENCE.startswith(first)
+    assert 0 < len(first) < len(SENTENCE) / 3

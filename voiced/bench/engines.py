@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PARTS = {
     "stt": "voiced.bench.engines_stt:measure_stt",
     "llm": "voiced.bench.engines_llm:measure_llm",
+    "tts": "voiced.bench.engines_tts:measure_tts",
 }
 """Kinds of engines, and the `Measure` of each."""
 

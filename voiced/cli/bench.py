@@ -126,7 +126,7 @@ def _add_engines(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="where the models are: each that an engine can use is measured",
     )
     parser.add_argument(
-        "--engine", choices=("stt", "llm"), help="measure engines of this kind only"
+        "--engine", choices=("stt", "llm", "tts"), help="measure engines of this kind only"
     )
     _add_number(parser, "--pairs", 10, "times that each thing is done both ways, by turns")
     _add_number(parser, "--cancels", 200, "requests cancelled at random moments", least=0)
