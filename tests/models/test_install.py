@@ -14,7 +14,10 @@ from tests.certificates import certify
 from tests.models.file_server import FileServer, serving
 from tests.models.piper_voice import write_voice
 from tests.models.small_models import write_gguf, write_whisper
+from tests.models.whisper_model import write_listener
 from tests.patience import CEILING_S
+from voiced.engines.stt.whisper import WhisperEngine
+from voiced.engines.tts.piper import PiperEngine
 from voiced.errors import (
     DownloadError,
     ModelError,
@@ -643,3 +646,20 @@ async def test_paths_of_a_repository_stay_in_the_model(
     with pytest.raises(VoicedError, match="has no model"):
         await add(models, "hf:o/m", server)
     assert nothing_there(models)
+
+
+# -- what is installed is what engines load ------------------------------------------------------
+
+
+def test_a_model_written_by_ctranslate2_is_installed_and_loaded(
+    models: Path, tmp_path: Path
+) -> None:
+    add_local(models, write_listener(tmp_path / "listener"))
+    options = {"models_directory": str(models), "language": "en", "compute_type": "float32"}
+    assert WhisperEngine({**options, "model": "Listener"}).load().model == "listener"
+
+
+def test_a_voice_is_installed_under_another_name_and_loaded(models: Path, tmp_path: Path) -> None:
+    add_local(models, write_voice(tmp_path, "v", speakers=("a", "b")), name="mine")
+    info = PiperEngine({"voice": "mine+b", "models_directory": str(models)}).load()
+    assert info.voices == ("mine", "mine+a", "mine+b")
