@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from tests.realtime.fakes import FakeLlm, FakeStt, Talk, says, silence, speech, talking
-from voiced.engines.ports import PREFILL, EngineInfo, Priority
+from voiced.engines.ports import PREFILL, EngineInfo, Priority, ReplyEnd, TextDelta
 from voiced.errors import EngineBusy
 from voiced.settings import Llm, Settings
 
@@ -94,11 +94,12 @@ async def test_nothing_is_read_while_an_answer_is_made(autojump_clock: MockClock
     llm = ReadingLlm([5.0, *says("At last.")])
     async with talking(llm=llm) as talk:
         talk.type_in("Hello.")
-        await trio.sleep(3)
+        await trio.sleep(1)
         reads = len(llm.read)
+        await trio.sleep(3.5)
+        assert len(llm.read) == reads
         assert llm.whole == 0  # the reading of the start gave way
         await talk.until("response.done")
-        assert len(llm.read) == reads
         await trio.sleep(READ_S + 1)
     assert llm.said() == ["Hello.", "At last."]
     assert llm.whole == 1
@@ -132,3 +133,50 @@ async def test_it_can_be_turned_off(autojump_clock: MockClock) -> None:
         await answered(talk, "Hello.")
         await trio.sleep(READ_S + 1)
     assert llm.read == []
+
+
+class SmallLlm(ReadingLlm):
+    """Its context is full after a few turns."""
+
+    info = EngineInfo(
+        kind="llm", name="fake", version="1", capabilities=(PREFILL,), context_tokens=100
+    )
+
+
+def full(text: str) -> list[Any]:
+    return [TextDelta(text), ReplyEnd(finish="stop", input_tokens=80, output_tokens=5)]
+
+
+async def test_a_full_context_is_summed_up_between_turns(autojump_clock: MockClock) -> None:
+    short = [says(f"Answer {number}.") for number in range(4)]
+    llm = SmallLlm(*short, full("Answer 4."), says("They counted to four."), says("Well."))
+    async with talking(llm=llm) as talk:
+        for number in range(5):
+            await answered(talk, f"Question {number}?")
+            await trio.sleep(READ_S + 1)
+        asked = llm.asked[5]
+        assert "Sum it up" in asked[0]["content"]
+        assert "user: Question 0?" in asked[1]["content"]
+        assert "Question 4" not in asked[1]["content"]
+        # what is read next begins with the summary, and so does the next answer
+        assert "They counted to four." in llm.read[-1][0]["content"]
+        await answered(talk, "And now?")
+        texts = [str(message["content"]) for message in llm.asked[-1]]
+        assert "They counted to four." in texts[0]
+        assert "Question 0?" not in texts
+        assert texts[-3:] == ["Question 4?", "Answer 4.", "And now?"]
+    assert llm.left.count("failed") == 0
+
+
+async def test_a_new_question_goes_before_the_summary(autojump_clock: MockClock) -> None:
+    short = [says(f"Answer {number}.") for number in range(4)]
+    slow = [30.0, *says("Too late.")]
+    llm = SmallLlm(*short, full("Answer 4."), slow, says("Here I am."))
+    async with talking(llm=llm) as talk:
+        for number in range(5):
+            await answered(talk, f"Question {number}?")
+        await trio.sleep(1)
+        began = trio.current_time()
+        await answered(talk, "And now?")
+        assert trio.current_time() - began < 5
+        assert "cancelled" in llm.left

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from voiced.conversation.items import Entry, InputAudio, InputText, OutputAudio, OutputText
+from voiced.conversation.summary import instructions_with, shown_entries
 from voiced.conversation.tool_rounds import Round, in_rounds, joined, length_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from voiced.conversation.items import Item
+    from voiced.conversation.summary import Summary
 
 WORD = re.compile(r"\S+")
 
@@ -36,13 +38,17 @@ NOTHING_MS = 1.0
 """Less than this is rounding, not audio: truncations count whole milliseconds."""
 
 
-def build_messages(entries: Sequence[Entry], instructions: str) -> tuple[dict[str, Any], ...]:
+def build_messages(
+    entries: Sequence[Entry], instructions: str, summary: Summary | None = None
+) -> tuple[dict[str, Any], ...]:
     """Messages in the OpenAI chat shape, oldest first, system instructions in front.
 
     Speech of which nothing was recognised is an empty message, so that the model can say so;
     speech whose words are still to come is left out. Every function call is followed by its
-    output: see `in_rounds`.
+    output: see `in_rounds`. Items of which there is a summary are shown by that.
     """
+    instructions = instructions_with(instructions, summary)
+    entries = shown_entries(entries, summary)
     turns = [
         turn.messages() if isinstance(turn, Round) else message_of(turn)
         for turn in in_rounds(entries)

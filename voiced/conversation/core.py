@@ -49,6 +49,7 @@ from voiced.conversation.speech import (
     on_transcript_failed,
 )
 from voiced.conversation.state import Draft, State
+from voiced.conversation.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -278,6 +279,15 @@ def on_reply_failed(draft: Draft, event: inp.ReplyFailed) -> None:
         fail_response(draft, response, event.code, event.message)
 
 
+def on_summarised(draft: Draft, event: inp.Summarised) -> None:
+    """Unless an item of it has gone meanwhile: what was deleted is in no summary."""
+    there = frozenset(entry.item.id for entry in draft.state.entries)
+    if event.text and event.item_ids <= there:
+        before = draft.state.summary
+        earlier = frozenset() if before is None else before.item_ids & there
+        draft.set(summary=Summary(event.text, event.item_ids | earlier))
+
+
 def on_announce(draft: Draft, event: inp.Announce) -> None:
     if draft.state.config.type == "transcription":
         return
@@ -310,6 +320,7 @@ HANDLERS: dict[type[Any], Callable[[Draft, Any], None]] = {
     inp.ReplyCall: on_reply_call,
     inp.ReplyEnded: on_reply_ended,
     inp.ReplyFailed: on_reply_failed,
+    inp.Summarised: on_summarised,
     inp.Announce: on_announce,
     inp.Expire: on_expire,
     inp.ShutDown: on_shut_down,

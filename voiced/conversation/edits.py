@@ -13,6 +13,7 @@ from voiced.conversation.context import as_heard
 from voiced.conversation.effects import CutAudio, ForgetAudio, HearAudio, StoreItem
 from voiced.conversation.given import NewCall, entry_of, given_audio, transcripts
 from voiced.conversation.items import OutputAudio
+from voiced.conversation.summary import forget_summary
 
 if TYPE_CHECKING:
     from voiced.conversation.state import Draft
@@ -78,6 +79,7 @@ def delete_item(draft: Draft, event: inp.DeleteItem) -> None:
     if entry is None or entry.item.status == "in_progress":
         raise missing("item_delete_invalid_item_id", event.item_id)
     draft.set(entries=tuple(e for e in draft.state.entries if e.item.id != event.item_id))
+    forget_summary(draft, event.item_id)
     if entry.transcribing:
         draft.set(unheard=draft.state.unheard | {event.item_id})
     draft.emit(ev.ItemDeleted(item_id=event.item_id))
@@ -106,6 +108,7 @@ def truncate_item(draft: Draft, event: inp.TruncateItem) -> None:
             f"Audio content of {sent_ms:.0f}ms is already shorter than {event.audio_end_ms}ms",
             param="audio_end_ms",
         )
+    forget_summary(draft, event.item_id)
     heard_ms = min(event.audio_end_ms, int(sent_ms))
     if entry.heard_ms is not None:
         heard_ms = min(heard_ms, int(entry.heard_ms))

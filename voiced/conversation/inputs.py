@@ -171,6 +171,7 @@ class ReplyEnded(Struct, frozen=True, kw_only=True):
 
     `own` is what the daemon's own tools were asked on the way, and what they answered, in
     OpenAI's chat shape: the model is shown it again together with the calls of this response.
+    `context_tokens` is how long the longest of its rounds was, with what the model wrote.
     `missing` names the kinds of engines that it was made without, and the code of why.
     """
 
@@ -179,6 +180,7 @@ class ReplyEnded(Struct, frozen=True, kw_only=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    context_tokens: int = 0
     timing_ms: dict[str, float] = {}
     own: tuple[dict[str, Any], ...] = ()
     missing: dict[str, str] = {}
@@ -213,6 +215,13 @@ class ShutDown(Struct, frozen=True):
     close_code: int = 1001
 
 
+class Summarised(Struct, frozen=True, kw_only=True):
+    """The model has summed up the oldest items, those of these ids."""
+
+    text: str
+    item_ids: frozenset[str]
+
+
 Input = (
     UpdateSession
     | CreateItem
@@ -238,6 +247,7 @@ Input = (
     | ReplyCall
     | ReplyEnded
     | ReplyFailed
+    | Summarised
     | Announce
     | Expire
     | ShutDown

@@ -88,10 +88,13 @@ def make_way(draft: Draft, plan: ResponsePlan) -> None:
 
 def generate(draft: Draft, response: ActiveResponse) -> None:
     """Hand the response, whose context is now whole, to the engines."""
-    context = response.context
+    context, summary = response.context, None
     if context is None:
         context = tuple(map(draft.state.live, draft.state.entries))
-    messages = () if response.say else build_messages(context, response.options.instructions)
+        summary = draft.state.summary
+    messages = (
+        () if response.say else build_messages(context, response.options.instructions, summary)
+    )
     prepared = take_up(draft, response, messages)
     draft.effects.append(
         Generate(

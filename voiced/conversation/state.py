@@ -10,6 +10,7 @@ from voiced.conversation.config import AnySessionConfig
 from voiced.conversation.detection import Detections
 from voiced.conversation.effects import Effect, Emit, Prepare, ResponseOptions
 from voiced.conversation.items import Entry, FunctionCall, is_call
+from voiced.conversation.summary import Summary
 
 if TYPE_CHECKING:
     from voiced.conversation.events import ServerEvent
@@ -98,6 +99,7 @@ class State(Struct, frozen=True, kw_only=True):
     response_owed: bool = False
     announcements: tuple[str, ...] = ()
     voice_fixed: bool = False
+    summary: Summary | None = None
     unheard: frozenset[str] = frozenset()
     calls_beside: tuple[FunctionCall, ...] = ()
     foresees: bool = False

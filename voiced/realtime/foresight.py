@@ -1,8 +1,10 @@
-"""Has the model read a conversation before it is to answer.
+"""What the model does for a conversation before it is to answer: it reads, and sums up.
 
 A language model spends most of the time to its first word on reading: the instructions, the tools,
 what was said. All of that is known before the user has spoken, or while they speak. So one task of
-each session has it read then, at a priority below everybody who waits for an answer.
+each session has it read then, at a priority below everybody who waits for an answer. And when a
+conversation has filled much of the model's context, its oldest turns are summed up first, below
+even that: see `voiced.conversation.summary`.
 """
 
 from __future__ import annotations
@@ -12,19 +14,22 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
+from voiced.conversation import inputs as inp
 from voiced.conversation.config import Rejected
-from voiced.conversation.context import build_messages
+from voiced.conversation.context import build_messages, text_of
 from voiced.conversation.snapshot import plan_response
-from voiced.engines.ports import PREFILL, Reader
+from voiced.conversation.summary import oldest_turns, question_about, shown_entries
+from voiced.engines.ports import PREFILL, Priority, Reader, TextDelta
 from voiced.errors import EngineError
 from voiced.realtime.reply import functions
 from voiced.tools.rounds import Question, offered
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from voiced.conversation.state import State
+    from voiced.engines.ports import Llm
     from voiced.realtime.reply import Speaker
     from voiced.settings import Llm as LlmSettings
     from voiced.tools.toolbox import Toolbox
@@ -32,20 +37,39 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-def open_foresight(settings: LlmSettings, speaker: Speaker) -> Foresight | None:
-    """For a session with this model; None where it cannot read ahead, or is not to."""
+FULL = 0.6
+"""Share of the model's context from which on the oldest turns are summed up. The engine leaves a
+prompt three quarters of it, so that a long turn still fits before that is done."""
+
+SUMMARY_TOKENS = 400
+
+
+def open_foresight(
+    settings: LlmSettings, speaker: Speaker, apply: Callable[[inp.Input], None]
+) -> Foresight | None:
+    """For a session with this model; None where there is nothing to be done ahead for it."""
     llm = speaker.llm
-    if not settings.prefill or not isinstance(llm, Reader):
+    info = llm.info
+    reads = settings.prefill and isinstance(llm, Reader) and PREFILL in info.capabilities
+    if not reads and not info.context_tokens:
         return None
-    return Foresight(llm, speaker.toolbox) if PREFILL in llm.info.capabilities else None
+    return Foresight(llm, speaker.toolbox, apply, reads=reads)
 
 
 class Foresight:
-    """Follows one conversation. `look` never waits; `run` is the one task that does."""
+    """Follows one conversation. `look` never waits; `run` is the one task that does.
 
-    def __init__(self, llm: Reader, toolbox: Toolbox) -> None:
+    `used_tokens` is how much of the model's context the last answer took.
+    """
+
+    def __init__(
+        self, llm: Llm, toolbox: Toolbox, apply: Callable[[inp.Input], None], *, reads: bool
+    ) -> None:
         self._llm = llm
         self._toolbox = toolbox
+        self._apply = apply
+        self._reads = reads
+        self.used_tokens = 0
         self._state: State | None = None
         self._seen: object = None
         self._changed = trio.Event()
@@ -58,7 +82,7 @@ class Foresight:
         While the model answers there is nothing to foresee, and what is being read stops: the
         answer reads on by itself. While the last words are still being recognised, it goes on.
         """
-        seen = (state.entries, state.config)
+        seen = (state.entries, state.config, state.summary)
         if state.closed or any(not response.waiting_for for response in state.responses):
             self._stop()
             self._seen = self._state = None
@@ -80,11 +104,36 @@ class Foresight:
 
     async def _read(self, state: State) -> None:
         try:
-            question = question_of(state)
-            tools = offered(question, self._toolbox)
-            await self._llm.prefill(question.messages, tools=tools)
+            limit = self._llm.info.context_tokens
+            if limit and self.used_tokens > limit * FULL and await self._sum_up(state):
+                return  # what the model is shown has changed, and is looked at anew
+            if self._reads and isinstance(self._llm, Reader):
+                question = question_of(state)
+                tools = offered(question, self._toolbox)
+                await self._llm.prefill(question.messages, tools=tools)
         except (EngineError, Rejected) as exc:
-            log.debug("could not read ahead", reason=str(exc))
+            log.debug("could not work ahead", reason=str(exc))
+
+    async def _sum_up(self, state: State) -> bool:
+        """Have the oldest turns summed up, as a job; whether that was done."""
+        entries = shown_entries(state.entries, state.summary)
+        lengths = [len(text_of(entry)) for entry in entries]
+        oldest = oldest_turns(entries, lengths)
+        if not oldest:
+            return False
+        asked = question_about(build_messages(oldest, ""), state.summary)
+        async with self._llm.reply(
+            asked, max_output_tokens=SUMMARY_TOKENS, priority=Priority.JOB
+        ) as parts:
+            said = [part.text async for part in parts if isinstance(part, TextDelta)]
+        text = "".join(said).strip()
+        if not text:
+            return False
+        self.used_tokens = 0
+        log.info("summed up the oldest turns", items=len(oldest))
+        ids = frozenset(entry.item.id for entry in oldest)
+        self._apply(inp.Summarised(text=text, item_ids=ids))
+        return True
 
     def _stop(self) -> None:
         if self._reading is not None:
@@ -95,7 +144,9 @@ def question_of(state: State) -> Question:
     """What the model would be asked if a response began now, with nothing more said."""
     options = plan_response(state, {}).options
     entries = tuple(map(state.live, state.entries))
-    messages: tuple[Mapping[str, Any], ...] = build_messages(entries, options.instructions)
+    messages: tuple[Mapping[str, Any], ...] = build_messages(
+        entries, options.instructions, state.summary
+    )
     return Question(messages=messages, tools=functions(options))
 
 

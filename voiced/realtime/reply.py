@@ -105,6 +105,7 @@ class Reply:
                 input_tokens=self._end.input_tokens,
                 output_tokens=self._end.output_tokens,
                 cached_tokens=self._end.cached_tokens,
+                context_tokens=self._end.context_tokens,
                 timing_ms=self.timing_ms,
                 own=tuple(dict(message) for message in self._end.own),
                 missing=dict(self._missing),

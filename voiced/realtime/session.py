@@ -136,7 +136,7 @@ class Session:
             speculates=parts.settings.stt.speculate,
             may_speculate=parts.may_speculate,
         )
-        self._foresight = open_foresight(parts.settings.llm, parts.speaker)
+        self._foresight = open_foresight(parts.settings.llm, parts.speaker, self.apply)
         self._state, effects = begin(
             config,
             seed=seed,
@@ -276,6 +276,8 @@ class Session:
         self._perform_all(effects)
         self.notices.keep(self._state.announcements)
         self._taking = None
+        if self._foresight is not None and isinstance(event, inp.ReplyEnded):
+            self._foresight.used_tokens = event.context_tokens
         self._foresee(speaking=isinstance(event, inp.SpeechStarted))
 
     def _foresee(self, *, speaking: bool = False) -> None:

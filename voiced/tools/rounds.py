@@ -46,7 +46,8 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     """How an answer ended, what the client is to call, and what all rounds cost together.
 
     `own` is what the daemon's tools were asked on the way, and what they answered. Of the input,
-    `cached_tokens` were still known; `dropped_messages` had no room in the model's context.
+    `cached_tokens` were still known; `dropped_messages` had no room in the model's
+    context, of which `context_tokens` were used at most.
     """
 
     finish: Literal["stop", "tool_calls", "length"]
@@ -55,6 +56,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int = 0
     cached_tokens: int = 0
     dropped_messages: int = 0
+    context_tokens: int = 0
     own: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -86,7 +88,7 @@ async def converse(
     theirs = {tool["name"] for tool in question.tools}
     tools = offered(question, toolbox)
     choice = question.tool_choice
-    read = written = cached = dropped = 0
+    read = written = cached = dropped = longest = 0
     own: list[Mapping[str, Any]] = []
 
     def ended(finish: Literal["stop", "tool_calls", "length"], *calls: ToolCall) -> Answered:
@@ -97,6 +99,7 @@ async def converse(
             output_tokens=written,
             cached_tokens=cached,
             dropped_messages=dropped,
+            context_tokens=longest,
             own=tuple(own),
         )
 
@@ -110,6 +113,7 @@ async def converse(
         written += this.end.output_tokens
         cached += this.end.cached_tokens
         dropped = max(dropped, this.end.dropped_messages)
+        longest = max(longest, this.end.input_tokens + this.end.output_tokens)
         asked = [call for call in this.calls if call.name in theirs]
         ours = [call for call in this.calls if call.name not in theirs]
         if ours and (question.remembers or not asked):
