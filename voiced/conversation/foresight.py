@@ -69,7 +69,7 @@ def foreseen(state: State, event: inp.TurnGuessed) -> Prepare:
         revision=event.revision,
         item_id=item.id,
         options=options,
-        messages=build_messages(entries, options.instructions, draft.state.summary),
+        messages=build_messages(entries, options.instructions, state.summary),
     )
 
 

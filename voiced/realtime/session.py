@@ -42,8 +42,8 @@ from voiced.conversation.effects import (
 )
 from voiced.conversation.given import given_audio
 from voiced.engines.ports import Stt
+from voiced.realtime.ahead import open_ahead
 from voiced.realtime.detections import own_detections
-from voiced.realtime.foresight import open_foresight
 from voiced.realtime.item_audio import AudioBudget, ItemAudio
 from voiced.realtime.notices import Notices
 from voiced.realtime.outbox import Outbox, OutboxFull
@@ -136,7 +136,7 @@ class Session:
             speculates=parts.settings.stt.speculate,
             may_speculate=parts.may_speculate,
         )
-        self._foresight = open_foresight(parts.settings.llm, parts.speaker, self.apply)
+        self._ahead = open_ahead(parts.settings.llm, parts.speaker, self.apply)
         self._state, effects = begin(
             config,
             seed=seed,
@@ -146,7 +146,7 @@ class Session:
             foresees=parts.settings.turn_detection.speculate_answer,
         )
         self._perform_all(effects)
-        self._foresee()
+        self._look_ahead()
 
     @property
     def held_bytes(self) -> int:
@@ -276,13 +276,13 @@ class Session:
         self._perform_all(effects)
         self.notices.keep(self._state.announcements)
         self._taking = None
-        if self._foresight is not None and isinstance(event, inp.ReplyEnded):
-            self._foresight.used_tokens = event.context_tokens
-        self._foresee(speaking=isinstance(event, inp.SpeechStarted))
+        if self._ahead is not None and isinstance(event, inp.ReplyEnded):
+            self._ahead.used_tokens = event.context_tokens
+        self._look_ahead(speaking=isinstance(event, inp.SpeechStarted))
 
-    def _foresee(self, *, speaking: bool = False) -> None:
-        if self._foresight is not None and self.answers:
-            self._foresight.look(self._state, speaking=speaking)
+    def _look_ahead(self, *, speaking: bool = False) -> None:
+        if self._ahead is not None and self.answers:
+            self._ahead.look(self._state, speaking=speaking)
 
     def _perform_all(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -404,8 +404,8 @@ class Session:
         expires = began + self._parts.settings.session.max_s
         self._missed_due = began + MISSED_AFTER_S if self.answers else inf
         async with trio.open_nursery() as nursery:
-            if self._foresight is not None:
-                nursery.start_soon(self._foresight.run)
+            if self._ahead is not None:
+                nursery.start_soon(self._ahead.run)
             while trio.current_time() < expires:
                 self.replies.start(nursery, self.apply)
                 due = min(expires, self._missed_due, self._silence.due)

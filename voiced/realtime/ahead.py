@@ -44,19 +44,19 @@ prompt three quarters of it, so that a long turn still fits before that is done.
 SUMMARY_TOKENS = 400
 
 
-def open_foresight(
+def open_ahead(
     settings: LlmSettings, speaker: Speaker, apply: Callable[[inp.Input], None]
-) -> Foresight | None:
+) -> Ahead | None:
     """For a session with this model; None where there is nothing to be done ahead for it."""
     llm = speaker.llm
     info = llm.info
     reads = settings.prefill and isinstance(llm, Reader) and PREFILL in info.capabilities
     if not reads and not info.context_tokens:
         return None
-    return Foresight(llm, speaker.toolbox, apply, reads=reads)
+    return Ahead(llm, speaker.toolbox, apply, reads=reads)
 
 
-class Foresight:
+class Ahead:
     """Follows one conversation. `look` never waits; `run` is the one task that does.
 
     `used_tokens` is how much of the model's context the last answer took.
