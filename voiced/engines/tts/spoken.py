@@ -3,9 +3,8 @@
 Language models write Markdown, emoji and code, and no voice can say these. `SpokenText` takes a
 reply clause by clause and gives what is to be heard of each; the transcript keeps what was
 written. Plain numbers, ordinals and times stay as they are: the engines' phonemizers read them
-in the voice's own language, as eSpeak NG does for all of its languages.
-Money, units, dates, years and abbreviations, which they read wrongly, are spelled
-out where the language has rules for them here.
+in the voice's own language. Money, units, dates, years and abbreviations, which they read wrongly,
+are spelled out where the language has rules for them here.
 """
 
 from __future__ import annotations
