@@ -156,6 +156,9 @@ SOME_AUDIO = b64encode(speech(300)).decode()
 PATIENCE: dict[str, Any] = {"resume_s": 2.0, "backchannel_ms": 800}
 """With these settings a sound that may be nothing pauses a reply; without, it always interrupts."""
 
+FORESIGHT: dict[str, Any] = {"speculate_ms": 40, "speculate_answer": True}
+"""With these each pause may be the end of a turn, whose answer is begun."""
+
 HEARD = st.lists(st.sampled_from(["", "mm-hmm", "stop", "turn on the", "One. Two."]), max_size=4)
 """What the recogniser answers while somebody speaks; where that is nothing, it cannot tell."""
 
@@ -294,15 +297,14 @@ async def walk(
     scripts: list[int],
     intent: str | None,
     heard: list[str],
-    patient: bool,
+    turns: dict[str, Any],
 ) -> None:
     """Do all that, come to rest, and see that everything is in order and still works."""
     llm = FakeLlm(*(SCRIPTS[number] for number in scripts), says("And so on."))
     tts, stt = FakeTts(clause_ms=400), FakeStt(partials=heard)
     settings = Settings()
-    if patient:
-        turns = structs.replace(settings.turn_detection, **PATIENCE)
-        settings = structs.replace(settings, turn_detection=turns)
+    own = structs.replace(settings.turn_detection, **turns)
+    settings = structs.replace(settings, turn_detection=own)
     async with (
         talking(llm=llm, tts=tts, stt=stt, intent=intent, settings=settings) as talk,
         trio.open_nursery() as nursery,
@@ -345,11 +347,10 @@ def on_a_clock_that_jumps(
     scripts: list[int],
     intent: str | None,
     heard: list[str],
-    *,
-    patient: bool,
+    turns: dict[str, Any],
 ) -> None:
     clock = trio.testing.MockClock(autojump_threshold=0)
-    trio.run(partial(walk, acts, scripts, intent, heard, patient), clock=clock)
+    trio.run(partial(walk, acts, scripts, intent, heard, turns), clock=clock)
 
 
 SLOW = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large)
@@ -361,15 +362,18 @@ SLOW = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.d
     scripts=st.lists(st.integers(0, len(SCRIPTS) - 1), min_size=20, max_size=40),
     heard=HEARD,
     patient=st.booleans(),
+    foresees=st.booleans(),
 )
 def test_any_walk_through_a_conversation_keeps_the_guarantees(
     acts: list[tuple[str, Any]],
     scripts: list[int],
     heard: list[str],
     patient: bool,
+    foresees: bool,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    on_a_clock_that_jumps(acts, scripts, None, heard, patient=patient)
+    turns = (PATIENCE if patient else {}) | (FORESIGHT if foresees else {})
+    on_a_clock_that_jumps(acts, scripts, None, heard, turns)
     assert "invariant broken" not in capsys.readouterr().out
 
 
@@ -378,5 +382,5 @@ def test_any_walk_through_a_conversation_keeps_the_guarantees(
 def test_any_walk_through_a_transcription_keeps_the_guarantees(
     acts: list[tuple[str, Any]], heard: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    on_a_clock_that_jumps(acts, [], "transcription", heard, patient=False)
+    on_a_clock_that_jumps(acts, [], "transcription", heard, FORESIGHT)
     assert "invariant broken" not in capsys.readouterr().out
