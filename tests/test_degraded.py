@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +185,31 @@ async def test_engines_of_our_own_take_over(tmp_path: Path) -> None:
         "/v1/chat/completions",
         "/v1/audio/speech",
     }
+
+
+async def test_engines_of_our_own_can_go_first(tmp_path: Path) -> None:
+    """The servers are asked where these fail: here the language model, whose process is killed."""
+    async with http_peer(says("I am there.")) as peer:
+        environ = {f"VOICED_{kind}__PROVIDERS": at(peer) for kind in ("STT", "LLM", "TTS")}
+        environ["VOICED_LLM__FAST_PATH"] = "false"
+        environ |= {f"VOICED_{kind}__ENGINE_FIRST": "true" for kind in ("STT", "LLM", "TTS")}
+        environ["VOICED_LLM__REPLY"] = "I am here."
+        heard = await trio.to_thread.run_sync(make_speech, tmp_path)
+        async with served(tmp_path, **environ) as running, connected(running.url) as client:
+            response = await spoken(client, heard)
+            assert response["output"][0]["content"][0]["transcript"] == "I am here."
+            assert peer.asked == []
+            # One that is frozen has been asked, and does not answer any more.
+            frozen = running.engine_pid("llm")
+            os.kill(frozen, signal.SIGSTOP)
+            await client.add_text("hello")
+            await client.send("response.create")
+            await client.until("response.created")
+            await client.configure()  # another turn of the loop: it has been asked
+            os.kill(frozen, signal.SIGKILL)
+            response = (await client.until("response.done"))["response"]
+            assert response["output"][0]["content"][0]["transcript"] == "I am there."
+            assert [exchange.path for exchange in peer.asked] == ["/v1/chat/completions"]
 
 
 async def spoken(client: Client, pcm: bytes) -> dict[str, Any]:
