@@ -442,14 +442,26 @@ async def test_the_limit_on_events_is_told_after_what_was_not_cancelled(
 
 
 async def test_the_voice_fails(autojump_clock: MockClock) -> None:
-    """The rest of that reply is text only, and the next one is spoken again."""
     tts = FakeTts(error=EngineFailed("no such voice", public="the voice failed"))
+    llm = FakeLlm(says(LONG))
+    async with talking(tts=tts, llm=llm) as talk:
+        talk.type_in("hello")
+        assert (await failed(talk))["message"] == "the voice failed"
+        tts.error = None
+        talk.type_in("hello")
+        assert (await talk.until("response.done"))["response"]["status"] == "completed"
+        assert llm.open == tts.open == 0
+
+
+async def test_there_is_no_voice(autojump_clock: MockClock) -> None:
+    """That reply is text only, and the next one is spoken again."""
+    tts = FakeTts(error=EngineUnavailable("it has crashed too often", public="there is no voice"))
     llm = FakeLlm(says(LONG))
     async with talking(tts=tts, llm=llm) as talk:
         talk.type_in("hello")
         response = (await talk.until("response.done"))["response"]
         assert response["status"] == "completed"
-        assert response["voiced"]["missing"] == {"tts": "engine_failed"}
+        assert response["voiced"]["missing"] == {"tts": "engine_unavailable"}
         (item,) = response["output"]
         assert item["content"][0]["transcript"] == LONG
         assert len(tts.left) == 1  # it is not asked again for each clause

@@ -209,7 +209,9 @@ class Reply:
                 if heard and "tts" not in self._missing:
                     try:
                         await self._synthesise(span, heard, voice, options.speed)
-                    except EngineError as error:
+                    except EngineUnavailable as error:
+                        # One that breaks off fails the reply; without one that is not there it goes
+                        # on in writing.
                         if self._generate.say is not None:
                             raise  # what nobody asked for is told where it is heard
                         self._do_without("tts", error)
