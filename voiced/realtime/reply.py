@@ -21,7 +21,7 @@ from voiced.engines.ports import Llm, Tts
 from voiced.engines.tts.spoken import SpokenText
 from voiced.engines.tts.text import ClauseSplitter
 from voiced.engines.tts.voices import Voices
-from voiced.errors import EngineError, EngineUnavailable
+from voiced.errors import EngineError, EngineUnavailable, ProviderFailed
 from voiced.realtime.pacer import Pacer
 from voiced.realtime.preparation import PreparedLlm
 from voiced.tools.rounds import Answered, Question, converse
@@ -39,6 +39,9 @@ log = structlog.get_logger(__name__)
 
 CLAUSES_AHEAD = 8
 """Clauses of text that may wait for the voice; further text waits, joined, with the engine."""
+
+NO_VOICE = (EngineUnavailable, ProviderFailed)
+"""Failures of a voice that is not there. One that crashes or misbehaves fails the reply."""
 
 SYNTHESIS_AHEAD_MS = 2_000
 """The next clause is synthesised when less audio than this waits to be sent: early enough for
@@ -209,11 +212,11 @@ class Reply:
                 if heard and "tts" not in self._missing:
                     try:
                         await self._synthesise(span, heard, voice, options.speed)
-                    except EngineUnavailable as error:
-                        # One that breaks off fails the reply; without one that is not there it goes
-                        # on in writing.
-                        if self._generate.say is not None:
-                            raise  # what nobody asked for is told where it is heard
+                    except NO_VOICE as error:
+                        # What nobody asked for is told where it is heard; a voice that breaks
+                        # off fails the reply, or its client took half of it for all.
+                        if self._generate.say is not None or "tts_first_audio" in self.timing_ms:
+                            raise
                         self._do_without("tts", error)
                 span += 1
         self._pacer.finish()
