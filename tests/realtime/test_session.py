@@ -456,6 +456,7 @@ async def test_the_voice_fails(autojump_clock: MockClock) -> None:
 async def test_there_is_no_voice(autojump_clock: MockClock) -> None:
     """That reply is text only, and the next one is spoken again."""
     tts = FakeTts(error=EngineUnavailable("it has crashed too often", public="there is no voice"))
+    tts.clause_ms = 0
     llm = FakeLlm(says(LONG))
     async with talking(tts=tts, llm=llm) as talk:
         talk.type_in("hello")
@@ -465,7 +466,7 @@ async def test_there_is_no_voice(autojump_clock: MockClock) -> None:
         (item,) = response["output"]
         assert item["content"][0]["transcript"] == LONG
         assert len(tts.left) == 1  # it is not asked again for each clause
-        tts.error = None
+        tts.error, tts.clause_ms = None, 300
         talk.type_in("hello")
         response = (await talk.until("response.done"))["response"]
         assert response["status"] == "completed"
