@@ -36,7 +36,7 @@ pytestmark = needs_llama
 SLOW = Shape(layers=4, width=512, inner=1536, heads=8, kv_heads=2, context=4096)
 """Reads a prompt of 2,800 tokens in a second or so."""
 
-LONG = "word " * 560
+LONG = "word " * 2_800
 SHORT = "hello"
 BATCH = 128
 

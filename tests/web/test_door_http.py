@@ -85,6 +85,8 @@ async def test_health_and_readiness() -> None:
         assert body_of(response) == {
             "ready": True,
             "engines": {"stt": {"name": "fake", "state": "ready", "restarts": 0, "queue": 0}},
+            "providers": {},
+            "degraded": [],
         }
         status.is_ready = False
         response = await ask(port, get("/ready"))

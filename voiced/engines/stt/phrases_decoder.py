@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pocketsphinx
 
 from voiced.engines.stt.phrases_judge import Stretch
+from voiced.engines.stt.phrases_noise import with_noise
 from voiced.engines.stt.phrases_onset import leading_burst
 
 if TYPE_CHECKING:
@@ -44,10 +45,6 @@ class Decoder:
             "loglevel": "FATAL",  # its errors are results here: no sentence was found
             # The best path through the lattice is slower, and not better on a grammar.
             "bestpath": False,
-            # Digital silence has no spectrum: without a bit of noise the same words fit well or
-            # badly by where in a frame they begin.
-            "dither": True,
-            "seed": 1,
         }
         # Wider beams than the defaults: with hundreds of first words the right one falls out.
         self._words = pocketsphinx.Decoder(
@@ -65,6 +62,7 @@ class Decoder:
         self._phones.activate_search(_PHONES)
         self._words.activate_search(_GRAMMAR)
         self._audio = bytearray()
+        self._odd = b""
         self._fed = self._skipped = 0
         self._started = False
 
@@ -72,15 +70,18 @@ class Decoder:
         """Forget what was before."""
         self._stop()
         self._audio.clear()
+        self._odd = b""
         self._fed = self._skipped = 0
 
     def feed(self, pcm: bytes) -> None:
         """Decode more audio."""
-        self._audio += pcm
+        pcm = self._odd + pcm
+        self._odd = pcm[len(pcm) & ~1 :]
+        self._audio += with_noise(pcm[: len(pcm) & ~1], len(self._audio) // 2)
         for mark in _RESTARTS:
             if self._fed < mark <= len(self._audio):
                 self._restart(mark)
-        self._advance(len(self._audio) & ~1)
+        self._advance(len(self._audio))
 
     def finish(self) -> tuple[list[Stretch], list[Stretch]]:
         """End the utterance: its words without silences, and its phones, both perhaps none.
@@ -88,7 +89,7 @@ class Decoder:
         A phone that is no speech has an empty name. The words need not be a whole sentence.
         """
         if self._fed < _RESTARTS[0]:
-            self._restart(len(self._audio) & ~1)
+            self._restart(len(self._audio))
         self._stop()
         return self._found()
 
