@@ -146,7 +146,7 @@ def engine_codes() -> Iterator[tuple[str, str]]:
     while todo:
         kind = todo.pop()
         todo += kind.__subclasses__()
-        yield kind.code, (kind.__doc__ or "").partition("\n\n")[0].replace("\n    ", " ")
+        yield kind.code, " ".join((kind.__doc__ or "").partition("\n\n")[0].split())
 
 
 def type_of(schema: Mapping[str, Any], side: str) -> str:
