@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from voiced import __version__
 from voiced.errors import VoicedError, leaves
 from voiced.streams import open_missing_streams
+from voiced.threads import keep_numpy_single
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0 on success, 2 on bad usage or settings, 1 else."""
     open_missing_streams()
+    keep_numpy_single(os.environ)
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         args = _parser(arguments).parse_args(arguments)

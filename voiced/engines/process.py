@@ -14,6 +14,7 @@ import trio
 
 from voiced.engines.childlog import split_level
 from voiced.engines.isolation import PARENT_PID
+from voiced.threads import keep_numpy_single
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,13 +30,7 @@ More is a hung child."""
 HIGH_WATER_BYTES = 256 * 1024
 """Above this, senders that can wait are made to wait."""
 
-_THREAD_LIMITS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
+_THREAD_LIMIT = "OMP_NUM_THREADS"
 # Meant for the daemon alone: its sockets, its watchdog, its secrets and its settings. A child that
 # had them could speak in its name.
 _PRIVATE_PREFIXES = ("LISTEN_", "WATCHDOG_", "VOICED_")
@@ -62,8 +57,8 @@ def child_environment(environ: Mapping[str, str], *, threads: int) -> dict[str, 
         for key, value in environ.items()
         if key not in _PRIVATE and not key.startswith(_PRIVATE_PREFIXES)
     }
-    for key in _THREAD_LIMITS:
-        clean.setdefault(key, str(threads))
+    clean.setdefault(_THREAD_LIMIT, str(threads))
+    keep_numpy_single(clean)
     # Models come by `voiced models add` alone: a library that looks for one at the hub would wait
     # for a network that is not there, or fetch what nobody asked for.
     clean["HF_HUB_OFFLINE"] = "1"
