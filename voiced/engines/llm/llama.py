@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from voiced.engines.llm.answer_text import AnswerText
-from voiced.engines.llm.chat_template import CHATML, CUT, Template, text_of
+from voiced.engines.llm.chat_template import CHATML, Template
 from voiced.engines.llm.llama_library import (
     PACKAGE,
     Aborted,
@@ -30,22 +29,19 @@ from voiced.engines.llm.llama_library import (
 )
 from voiced.engines.llm.llama_sampler import Sampler, Sampling, call_grammar
 from voiced.engines.llm.memory_need import check_memory, free_memory
-from voiced.engines.llm.prefix_cache import PrefixCache, Taken
+from voiced.engines.llm.prompt import Dialect, Prompt, Prompter, dialect_of
+from voiced.engines.llm.sequences import Sequences
 from voiced.engines.llm.tool_calls import MARKS, THOUGHT, Marks
 from voiced.engines.ports import PREFILL, EngineInfo, Work
-from voiced.errors import ContextExceeded, EngineFailed, ModelError, ToolChoiceError
+from voiced.errors import EngineFailed, ModelError, ToolChoiceError
 from voiced.models.gguf import GgufFile, read_gguf
 from voiced.models.naming import find_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-ANSWER_SHARE = 4
-"""A prompt may take all of the context but a fourth, or what the answer may have if that is less:
-an answer that begins must have room to end."""
-
-INAUDIBLE = "(The user said something that could not be understood.)"
-"""In place of words that were not recognised: an empty message leads models astray."""
+HELLO = {"role": "user", "content": "hello"}
+"""What the model is warmed up with."""
 
 HELD_MARKS = (
     *(mark for marks in (*MARKS, *THOUGHT) for mark in (marks.begin, marks.end) if mark),
@@ -75,21 +71,6 @@ class LlamaOptions(msgspec.Struct, frozen=True, kw_only=True):
     tell_time: bool = True
 
 
-class Prompt(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model is given. `dropped` counts messages that there was no room for."""
-
-    tokens: list[int]
-    text: str
-    dropped: int = 0
-
-
-class Dialect(msgspec.Struct, frozen=True, kw_only=True):
-    """How a model writes a call: what opens it, and the name of its arguments."""
-
-    opening: str
-    key: str
-
-
 class LlamaEngine:
     """`ChildEngine` of kind llm. `llm.model` names a model of the models directory, or is the path
     of a file; where it is empty, the only one there is taken."""
@@ -98,8 +79,9 @@ class LlamaEngine:
         self._options = msgspec.convert(dict(options), LlamaOptions)
         self._sampling = msgspec.convert(dict(options), Sampling)
         self._context: LlamaContext
-        self._cache: PrefixCache
+        self._sequences: Sequences
         self._template: Template
+        self._prompter: Prompter
         self._library: Any = None
         self._dialect = Dialect(opening="", key="arguments")
         self._shown: frozenset[int] = frozenset()
@@ -115,10 +97,13 @@ class LlamaEngine:
         check_memory(file, shape.context * shape.sequences, free_memory())
         self._library = open_library()
         self._context = LlamaContext(self._library, file.path, shape)
-        self._cache = PrefixCache(self._context, shape.sequences)
+        self._sequences = Sequences(self._context)
+        vocabulary = self._context.vocabulary
         self._template = self._read_template(file)
         self._dialect = dialect_of(self._template)
-        vocabulary = self._context.vocabulary
+        self._prompter = Prompter(
+            self._template, vocabulary.tokens, shape.context, tell_time=self._options.tell_time
+        )
         self._shown = frozenset(
             token
             for token, text in vocabulary.controls.items()
@@ -170,7 +155,7 @@ class LlamaEngine:
 
     def warm_up(self) -> None:
         """Compute a batch and a token: the first run allocates."""
-        tokens = self._context.vocabulary.tokens(self._template.render([_user("hello")]))
+        tokens = self._context.vocabulary.tokens(self._template.render([HELLO]))
         self._context.decode(0, tokens[: self._options.batch], 0)
         self._context.decode(0, tokens[-1:], min(len(tokens), self._options.batch))
         self._context.truncate(0, 0)
@@ -183,11 +168,11 @@ class LlamaEngine:
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
     ) -> str:
         """What the model would be given, for people to look at. Raises as a reply does."""
-        return self._fit(messages, tools, None).text
+        return self._prompter.fit(messages, tools, None).text
 
     def count_tokens(self, messages: Sequence[Mapping[str, Any]]) -> int:
         """How many tokens the model would be given. Raises as a reply does."""
-        return len(self._fit(messages, (), None).tokens)
+        return len(self._prompter.fit(messages, (), None).tokens)
 
     @property
     def evaluated(self) -> int:
@@ -211,15 +196,15 @@ class LlamaEngine:
 
     def _prefill(self, work: Work) -> dict[str, Any]:
         messages = work.params.get("messages") or ()
-        prompt = self._fit(messages, self._tools(work), 0, until_user=True)
-        _, evaluated = self._compute(prompt.tokens)
+        prompt = self._prompter.fit(messages, self._tools(work), 0, until_user=True)
+        _, evaluated = self._sequences.compute(prompt.tokens)
         return {"evaluated_tokens": evaluated, "cached_tokens": len(prompt.tokens) - evaluated}
 
     def _reply(self, work: Work) -> dict[str, Any]:
         choice = work.params.get("tool_choice", "auto")
         tools = self._tools(work)
         asked = work.params.get("max_output_tokens")
-        prompt = self._fit(work.params.get("messages") or (), tools, asked)
+        prompt = self._prompter.fit(work.params.get("messages") or (), tools, asked)
         forced = choice not in ("auto", "none")
         sampler = Sampler(self._library, self._context, self._sampling)
         try:
@@ -229,7 +214,7 @@ class LlamaEngine:
                     raise ToolChoiceError("There is no function to call.")
                 tokens = self._force(prompt, tools, sampler)
                 answer = AnswerText((), {tool["name"] for tool in tools}, opened=Marks("", ""))
-            sequence, evaluated = self._compute(tokens)
+            sequence, evaluated = self._sequences.compute(tokens)
             room = self._context.shape.context - len(tokens)
             limit = room if asked is None else min(asked, room)
             finish, written = self._write(work, sampler, sequence, answer, limit)
@@ -268,7 +253,7 @@ class LlamaEngine:
                 finish = "stop"
                 break
             if written < limit:
-                self._append(sequence, token)
+                self._sequences.append(sequence, token)
         if text := answer.finish():
             work.emit({"text": text})
         told = self._tell_calls(work, answer, told)
@@ -300,139 +285,7 @@ class LlamaEngine:
             raise ToolChoiceError("The parameters of that function cannot be made a grammar.")
         return self._context.vocabulary.tokens(prompt.text + opening)
 
-    # -- the prompt
-
     def _tools(self, work: Work) -> Sequence[Mapping[str, Any]]:
         if work.params.get("tool_choice") == "none":
             return ()
         return work.params.get("tools") or ()
-
-    def _fit(
-        self,
-        given: Sequence[Mapping[str, Any]],
-        tools: Sequence[Mapping[str, Any]],
-        answer: int | None,
-        *,
-        until_user: bool = False,
-    ) -> Prompt:
-        """The prompt, without the oldest turns where there is no room for them.
-
-        Raises `ContextExceeded` where even the newest turn has none.
-        """
-        context = self._context.shape.context
-        reserve = context // ANSWER_SHARE
-        room = context - (reserve if answer is None else min(answer, reserve))
-        messages = list(given)
-        whole = self._prompt(messages, tools, 0, until_user=until_user)
-        if len(whole.tokens) <= room:
-            return whole
-        starts = turn_starts(messages)
-        fits, low, high = None, 1, len(starts) - 1
-        while low <= high:
-            middle = (low + high) // 2
-            prompt = self._prompt(messages, tools, middle, until_user=until_user)
-            if len(prompt.tokens) <= room:
-                fits, high = prompt, middle - 1
-            else:
-                low = middle + 1
-        if fits is None:
-            raise ContextExceeded(
-                f"This is too long for the model: {len(whole.tokens)} tokens, of which {room} "
-                f"have room (llm.context is {context})."
-            )
-        return fits
-
-    def _prompt(
-        self,
-        messages: list[Mapping[str, Any]],
-        tools: Sequence[Mapping[str, Any]],
-        turns_dropped: int,
-        *,
-        until_user: bool,
-    ) -> Prompt:
-        """`messages` as tokens, without that many of the oldest turns."""
-        kept, dropped = messages, 0
-        if turns_dropped:
-            first = turn_starts(messages)[turns_dropped]
-            system = [m for m in messages[:first] if m.get("role") == "system"]
-            kept, dropped = [*system, *messages[first:]], first - len(system)
-        shown = [_audible(message) for message in kept]
-        if until_user and (not shown or shown[-1].get("role") != "user"):
-            text = self._template.render(self._dated([*shown, _user(CUT)]), tools)
-            text = text.partition(CUT)[0]
-        else:
-            text = self._template.render(self._dated(shown), tools, answer=not until_user)
-        return Prompt(
-            tokens=self._context.vocabulary.tokens(text) if text else [], text=text, dropped=dropped
-        )
-
-    def _dated(self, messages: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """The user's last words with the time in front: what stands before them stays the same."""
-        if not self._options.tell_time:
-            return messages
-        now = datetime.now().astimezone().strftime("%A %-d %B %Y, %H:%M")
-        for index in range(len(messages) - 1, -1, -1):
-            if messages[index].get("role") == "user":
-                text = f"[{now}] {text_of(messages[index])}"
-                return [
-                    *messages[:index],
-                    {**messages[index], "content": text},
-                    *messages[index + 1 :],
-                ]
-        return messages
-
-    # -- the context
-
-    def _compute(self, tokens: list[int]) -> tuple[int, int]:
-        """Compute a prompt; the sequence that has it, and how many tokens that took."""
-        if not tokens:
-            return 0, 0
-        taken = self._cache.take(tokens)
-        if self._context.length(taken.sequence) != taken.kept:  # a fault has left it in doubt
-            self._context.truncate(taken.sequence, 0)
-            self._cache.settle(taken.sequence, 0)
-            taken = Taken(taken.sequence, 0)
-        new = tokens[taken.kept :]
-        try:
-            self._context.decode(taken.sequence, new, taken.kept)
-        except Aborted:
-            done = self._context.length(taken.sequence) - taken.kept
-            self._cache.extend(taken.sequence, new[: max(0, done)])
-            raise
-        except EngineFailed:
-            self._context.truncate(taken.sequence, 0)
-            self._cache.settle(taken.sequence, 0)
-            raise
-        self._cache.extend(taken.sequence, new)
-        return taken.sequence, len(new)
-
-    def _append(self, sequence: int, token: int) -> None:
-        """Compute one token of the answer."""
-        position = self._cache.length(sequence)
-        self._context.decode(sequence, [token], position)
-        self._cache.extend(sequence, [token])
-
-
-def dialect_of(template: Template) -> Dialect:
-    """How the model that goes with this template was taught to write calls."""
-    source = template.source
-    if not template.knows_tools or ("<tool_call>" in source and "<function=" not in source):
-        return Dialect(opening="<tool_call>\n", key="arguments")
-    if "[TOOL_CALLS]" in source:
-        return Dialect(opening="[TOOL_CALLS]", key="arguments")
-    return Dialect(opening="", key="parameters" if '"parameters"' in source else "arguments")
-
-
-def turn_starts(messages: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Where each turn begins: with a message of the user's."""
-    return [index for index, message in enumerate(messages) if message.get("role") == "user"]
-
-
-def _user(text: str) -> dict[str, Any]:
-    return {"role": "user", "content": text}
-
-
-def _audible(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    if message.get("role") == "user" and not text_of(message).strip():
-        return {**message, "content": INAUDIBLE}
-    return message

@@ -1,0 +1,159 @@
+"""The prompt of a language model: as much of a conversation as there is room for.
+
+It is put together so that it grows at its end from turn to turn, and what was computed of it once
+need not be again: what changes by itself, the time, stands with the user's last words.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from voiced.engines.llm.chat_template import CUT, text_of
+from voiced.errors import ContextExceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from voiced.engines.llm.chat_template import Template
+
+ANSWER_SHARE = 4
+"""A prompt may take all of the context but a fourth, or what the answer may have if that is less:
+an answer that begins must have room to end."""
+
+INAUDIBLE = "(The user said something that could not be understood.)"
+"""In place of words that were not recognised: an empty message leads models astray."""
+
+
+class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model is given. `dropped` counts messages that there was no room for."""
+
+    tokens: list[int]
+    text: str
+    dropped: int = 0
+
+
+class Prompter:
+    """Puts prompts together for one model, of at most `context` tokens with the answer.
+
+    `cut` cuts a text into tokens.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        cut: Callable[[str], list[int]],
+        context: int,
+        *,
+        tell_time: bool,
+    ) -> None:
+        self._template = template
+        self._cut = cut
+        self._context = context
+        self._tell_time = tell_time
+
+    def fit(
+        self,
+        given: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]],
+        answer: int | None,
+        *,
+        until_user: bool = False,
+    ) -> Prompt:
+        """The prompt, without the oldest turns where there is no room for them.
+
+        Raises `ContextExceeded` where even the newest turn has none.
+        """
+        context = self._context
+        reserve = context // ANSWER_SHARE
+        room = context - (reserve if answer is None else min(answer, reserve))
+        messages = list(given)
+        whole = self._prompt(messages, tools, 0, until_user=until_user)
+        if len(whole.tokens) <= room:
+            return whole
+        starts = turn_starts(messages)
+        fits, low, high = None, 1, len(starts) - 1
+        while low <= high:
+            middle = (low + high) // 2
+            prompt = self._prompt(messages, tools, middle, until_user=until_user)
+            if len(prompt.tokens) <= room:
+                fits, high = prompt, middle - 1
+            else:
+                low = middle + 1
+        if fits is None:
+            raise ContextExceeded(
+                f"This is too long for the model: {len(whole.tokens)} tokens, of which {room} "
+                f"have room (llm.context is {context})."
+            )
+        return fits
+
+    def _prompt(
+        self,
+        messages: list[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]],
+        turns_dropped: int,
+        *,
+        until_user: bool,
+    ) -> Prompt:
+        """`messages` as tokens, without that many of the oldest turns."""
+        kept, dropped = messages, 0
+        if turns_dropped:
+            first = turn_starts(messages)[turns_dropped]
+            system = [m for m in messages[:first] if m.get("role") == "system"]
+            kept, dropped = [*system, *messages[first:]], first - len(system)
+        shown = [_audible(message) for message in kept]
+        if until_user and (not shown or shown[-1].get("role") != "user"):
+            text = self._template.render(self._dated([*shown, _user(CUT)]), tools)
+            text = text.partition(CUT)[0]
+        else:
+            text = self._template.render(self._dated(shown), tools, answer=not until_user)
+        return Prompt(tokens=self._cut(text) if text else [], text=text, dropped=dropped)
+
+    def _dated(self, messages: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The user's last words with the time in front: what stands before them stays the same."""
+        if not self._tell_time:
+            return messages
+        now = datetime.now().astimezone().strftime("%A %-d %B %Y, %H:%M")
+        for index in range(len(messages) - 1, -1, -1):
+            if messages[index].get("role") == "user":
+                text = f"[{now}] {text_of(messages[index])}"
+                return [
+                    *messages[:index],
+                    {**messages[index], "content": text},
+                    *messages[index + 1 :],
+                ]
+        return messages
+
+
+class Dialect(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model writes a call: what opens it, and the name of its arguments."""
+
+    opening: str
+    key: str
+
+
+def dialect_of(template: Template) -> Dialect:
+    """How the model that goes with this template was taught to write calls."""
+    source = template.source
+    if not template.knows_tools or ("<tool_call>" in source and "<function=" not in source):
+        return Dialect(opening="<tool_call>\n", key="arguments")
+    if "[TOOL_CALLS]" in source:
+        return Dialect(opening="[TOOL_CALLS]", key="arguments")
+    return Dialect(opening="", key="parameters" if '"parameters"' in source else "arguments")
+
+
+def turn_starts(messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Where each turn begins: with a message of the user's."""
+    return [index for index, message in enumerate(messages) if message.get("role") == "user"]
+
+
+def _user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def _audible(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    if message.get("role") == "user" and not text_of(message).strip():
+        return {**message, "content": INAUDIBLE}
+    return message
