@@ -10,7 +10,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.engines.host_helpers import running_host, spec_for
-from voiced.engines.clients import JOINED_CHARS, EngineLlm, EngineStt, EngineTts
+from voiced.engines.clients import JOINED_CHARS, EngineLlm, EngineTts
+from voiced.engines.clients_stt import EngineStt
 from voiced.engines.host import EngineHost
 from voiced.engines.ports import (
     Kind,

@@ -20,7 +20,7 @@ from tests.engines.host_helpers import running_host
 from tests.patience import CEILING_S
 from tests.realtime.live import make_speech
 from voiced.audio.resample import resample_whole
-from voiced.engines.clients import EngineStt
+from voiced.engines.clients_stt import EngineStt
 from voiced.engines.ports import WorkCancelled
 from voiced.engines.spec import EngineSpec
 from voiced.engines.stt.phrases import PhrasesEngine

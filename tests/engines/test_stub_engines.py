@@ -7,7 +7,8 @@ from array import array
 import trio
 
 from tests.engines.host_helpers import running_host
-from voiced.engines.clients import EngineLlm, EngineStt, EngineTts
+from voiced.engines.clients import EngineLlm, EngineTts
+from voiced.engines.clients_stt import EngineStt
 from voiced.engines.ports import Kind, ReplyEnd, TextDelta
 from voiced.engines.spec import EngineSpec
 from voiced.testing.stubs import CONCURRENCY, TRANSCRIPT

@@ -13,7 +13,7 @@ import trio
 from tests.engines.host_helpers import running_host
 from tests.engines.whisper_helpers import silence, sound
 from tests.models.whisper_model import SENTENCE, WORD_S, write_listener
-from voiced.engines.clients import EngineStt
+from voiced.engines.clients_stt import EngineStt
 from voiced.engines.ports import Priority
 from voiced.engines.spec import EngineSpec, HostPolicy
 from voiced.errors import EngineFailed

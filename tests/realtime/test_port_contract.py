@@ -1,6 +1,6 @@
 """One contract for the engine ports, run against the fakes and the real clients alike.
 
-The real ones are the clients of `voiced.engines.clients` over processes with stub engines.
+The real ones are the clients over processes with stub engines.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import trio
 
 from tests.patience import CEILING_S
 from tests.realtime.fakes import FakeLlm, FakeStt, FakeTts, says
-from voiced.engines.clients import EngineLlm, EngineStt, EngineTts
+from voiced.engines.clients import EngineLlm, EngineTts
+from voiced.engines.clients_stt import EngineStt
 from voiced.engines.host import EngineHost
 from voiced.engines.ports import EngineInfo, Llm, ReplyEnd, Stt, TextDelta, Tts
 from voiced.engines.registry import resolve

@@ -10,7 +10,8 @@ import trio
 
 from voiced.bench.deaf import TARGET
 from voiced.bench.stats import Summary, quantile, summarise
-from voiced.engines.clients import EngineLlm, EngineStt, EngineTts
+from voiced.engines.clients import EngineLlm, EngineTts
+from voiced.engines.clients_stt import EngineStt
 from voiced.engines.host import EngineHost
 from voiced.engines.spec import EngineSpec, HostPolicy
 from voiced.errors import EngineFailed

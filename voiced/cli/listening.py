@@ -11,7 +11,7 @@ import msgspec
 
 from voiced.cli.engines import open_engine
 from voiced.cli.progress import show_progress
-from voiced.engines.clients import EngineStt
+from voiced.engines.clients_stt import EngineStt
 from voiced.errors import AudioError
 from voiced.media.transcribing import Passage, Transcriber, decode_job, transcribe_recording
 

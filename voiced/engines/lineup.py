@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from voiced.engines.clients import EngineLlm, EngineStt, EngineTts
+from voiced.engines.clients import EngineLlm, EngineTts
+from voiced.engines.clients_stt import EngineStt
 from voiced.engines.failover import (
     FailoverLlm,
     FailoverTts,
