@@ -6,24 +6,21 @@ its tasks before the branch above it loses anything.
 
     engines ─ tools ─ sessions and audio ─ front door ─ systemd
 
-Leaving a scope means that the work is gone, processes included.
+Leaving a scope means that the work is gone, processes included. `service.py` opens all this, tells
+systemd, and closes it again on a signal.
 """
 
 from __future__ import annotations
 
-import gc
-import os
-import signal
 import time
 from contextlib import asynccontextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 import trio
 
-from voiced.assistant.announcements import load_announcements
+from voiced.assistant.announcements import announcements_of
 from voiced.engines.lineup import Lineup, make_llm, make_stt, make_tts, open_lineup
 from voiced.engines.ports import Llm, Stt, Tts
 from voiced.engines.tts.voices import Voices
@@ -40,7 +37,6 @@ from voiced.store.directory import hold_directory
 from voiced.store.history import History
 from voiced.supervision.hearts import Hearts
 from voiced.supervision.lag import LagMeter
-from voiced.systemd.notify import Notifier
 from voiced.systemd.watchdog import Watchdog, watchdog_s
 from voiced.thermal.warmth import Warmth
 from voiced.tools.timers import Timers
@@ -49,21 +45,16 @@ from voiced.turns.silero import SileroVad
 from voiced.web.app import build_app
 from voiced.web.auth import require_token
 from voiced.web.door import Door, open_door
-from voiced.web.ports import Ports, open_ports, serve_reload
+from voiced.web.ports import Ports, open_ports
 from voiced.web.services import Services
 from voiced.web.spool import SPOOL_DIRECTORY, Spool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from voiced.assistant.announcements import Announcements
+    from voiced.systemd.notify import Notifier
     from voiced.web.websocket import DoorSocket, Upgrade
-
-log = structlog.get_logger(__name__)
-
-START_S = 120.0
-"""What systemd is asked to allow for loading models."""
 
 
 class Engines(msgspec.Struct, frozen=True):
@@ -161,13 +152,6 @@ async def open_engines(settings: Settings, hearts: Hearts) -> AsyncIterator[Engi
         nursery.cancel_scope.cancel(reason="the daemon stops")
 
 
-def announcements_of(settings: Settings) -> Announcements:
-    """What the daemon says by itself, in the words of the settings. Raises `ModelError`."""
-    return load_announcements(
-        {"sentences": settings.llm.sentences, "language": settings.stt.language}
-    )
-
-
 @asynccontextmanager
 async def open_tools(settings: Settings, state: Path) -> AsyncIterator[tuple[Toolbox, Timers]]:
     """The assistant's tools, and the timer that runs behind one of them."""
@@ -262,68 +246,3 @@ async def open_supervision(
         nursery.start_soon(report_status, notifier, status)
         yield
         nursery.cancel_scope.cancel(reason="the daemon stops")
-
-
-async def run_daemon(
-    settings: Settings, announce: Callable[[list[str]], None] | None = None
-) -> None:
-    """Run until SIGTERM or SIGINT, then drain and return; a second signal cuts the drain short.
-
-    A signal before the daemon is ready ends it at once: there is nothing to drain. SIGHUP has the
-    certificate read again; at a terminal it means that the terminal has gone, and is a stop.
-    `announce` is told, once, in words for a person, that the daemon is ready and where.
-    """
-    notifier = Notifier()
-    ready, stop = trio.Event(), trio.Event()
-    at_terminal = os.isatty(0)
-    ends = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if at_terminal else [])]
-    try:
-        with trio.open_signal_receiver(*ends) as signals:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(watch_signals, signals, ready, stop, nursery.cancel_scope)
-                notifier.extend_timeout(START_S)
-                notifier.status("loading engines")
-                async with open_app(settings, notifier) as app:
-                    if not at_terminal:
-                        await nursery.start(serve_reload, app.ports)
-                    settle()
-                    ready.set()
-                    urls = app.status.urls()
-                    log.info("ready", urls=urls)
-                    notifier.ready(app.status.line())
-                    if announce is not None:
-                        announce(urls)
-                    await stop.wait()
-                    notifier.stopping("closing sessions")
-                    log.info("stopping", sessions=app.hub.count)
-                nursery.cancel_scope.cancel(reason="stopped")
-        log.info("stopped")
-    finally:
-        gc.unfreeze()
-        notifier.close()
-
-
-def settle() -> None:
-    """Take what start-up made out of the garbage collector's sight: it lives as long as we do.
-
-    A full collection stops every session, and then takes a few milliseconds in place of tens.
-    """
-    gc.collect()
-    gc.freeze()
-
-
-async def watch_signals(
-    signals: AsyncIterator[int],
-    ready: trio.Event,
-    stop: trio.Event,
-    everything: trio.CancelScope,
-) -> None:
-    """The first signal asks for a drain, a further one ends everything at once."""
-    async for number in signals:
-        name = signal.Signals(number).name
-        if stop.is_set() or not ready.is_set():
-            log.warning("stopping at once", signal=name, ready=ready.is_set())
-            everything.cancel(reason=f"signal {name}")
-        else:
-            log.info("received signal", signal=name)
-            stop.set()

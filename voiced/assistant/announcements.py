@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from voiced.assistant.document import Document
+    from voiced.settings import Settings
 
 ANNOUNCEMENTS: Mapping[str, Mapping[str, float]] = {
     "no_answer": {},
@@ -32,6 +33,13 @@ class Announcements(msgspec.Struct, frozen=True):
     def phrase(self, name: str, values: Mapping[str, Any], /) -> str:
         """The text of an announcement. `values` are those that `ANNOUNCEMENTS` names."""
         return self.templates[name].fill(values)
+
+
+def announcements_of(settings: Settings) -> Announcements:
+    """What the daemon says by itself, in the words of the settings. Raises `ModelError`."""
+    return load_announcements(
+        {"sentences": settings.llm.sentences, "language": settings.stt.language}
+    )
 
 
 def load_announcements(options: Mapping[str, Any]) -> Announcements:

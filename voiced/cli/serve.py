@@ -26,8 +26,8 @@ def run(args: argparse.Namespace) -> int:
     """Run until a signal; 0 after an orderly stop."""
     import trio
 
-    from voiced.daemon import run_daemon
     from voiced.faults import load_faultless
+    from voiced.service import run_daemon
     from voiced.telemetry.logs import configure_logs
 
     settings = load_faultless(args.config).settings
