@@ -1,0 +1,303 @@
+"""The hub between the parts of the daemon, which tell what they do, and those who watch it.
+
+A part calls the method for what it has to tell; nothing here waits or raises, and without an
+observer next to nothing is done. What a newcomer has to know of the state of things comes from the
+sources: each is asked when an observer connects. docs/insights.md has the messages.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import structlog
+import trio
+
+from voiced.telemetry.backlog import MOST, Backlog
+from voiced.telemetry.messages import (
+    Fault,
+    Frame,
+    Invalid,
+    Mergeable,
+    Message,
+    Metadata,
+    PartialResult,
+    PluginStatus,
+    Progress,
+    Report,
+    Timing,
+    Warning_,
+    encode,
+    type_of,
+    utc_now,
+    wrap,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+    from datetime import datetime
+
+__all__ = [
+    "Fault",
+    "Frame",
+    "Insights",
+    "Metadata",
+    "Observer",
+    "PartialResult",
+    "PluginStatus",
+    "Progress",
+    "Report",
+    "Timing",
+    "Warning_",
+]
+
+log = structlog.get_logger(__name__)
+
+LASTING: Final = (Warning_, Fault)
+
+REMEMBERED = 32
+"""Warnings and errors that whoever comes later is told of: who looks has a reason."""
+
+BEHIND = "observer_behind"
+INVALID = "invalid_message"
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """A message on its way to observers, encoded once for all of them."""
+
+    message: Message
+    text: str
+
+
+class Observer:
+    """One who watches: a snapshot, then what happens, as far as it is read. One reader."""
+
+    def __init__(
+        self, types: Collection[str] | None, snapshot: Iterable[Message], most: int
+    ) -> None:
+        self._types = types
+        self._snapshot = deque(snapshot)
+        self._backlog: Backlog[Parcel] = Backlog(most)
+        self._waiting = trio.Event()
+        #: Why there is nothing more to come; "" while there is.
+        self.end = ""
+
+    def wants(self, kind: str) -> bool:
+        """Whether it has asked for messages of this type."""
+        return self._types is None or kind in self._types
+
+    def put(self, key: Hashable, parcel: Parcel, *, lasting: bool) -> None:
+        """One message more; ends it where that cannot be kept for it."""
+        if not self._backlog.put(key, parcel, lasting=lasting):
+            self.finish("too many warnings were not read")
+        self._waiting.set()
+
+    def finish(self, why: str) -> None:
+        """Nothing more comes. The first reason counts."""
+        self.end = self.end or why
+        self._waiting.set()
+
+    async def get(self) -> str | None:
+        """The next message as JSON; None once there is an `end`. Cancelling loses nothing."""
+        while not self.end:
+            if (text := self._take()) is not None:
+                return text
+            self._waiting = trio.Event()
+            await self._waiting.wait()
+        return None
+
+    def _take(self) -> str | None:
+        while self._snapshot:
+            message = self._snapshot.popleft()
+            try:
+                return encode(message)
+            except Invalid as error:
+                complain(message, error)
+        if self._backlog.left_out:
+            count, self._backlog.left_out = self._backlog.left_out, 0
+            return encode(wrap(behind(count), utc_now()))
+        if (taken := self._backlog.take()) is None:
+            return None
+        parcel, coalesced = taken
+        return parcel.text if not coalesced else encode(merged(parcel.message, coalesced))
+
+
+class Insights:
+    """Takes what the parts tell and hands it to every observer. See the module.
+
+    `transcripts` is whether observers get to read what people say and are told; without it the
+    text of every `partial_result` is dropped here, whoever sent it.
+    """
+
+    def __init__(
+        self,
+        *,
+        transcripts: bool = False,
+        most: int = MOST,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.transcripts = transcripts
+        self._most = most
+        self._now = now
+        self._observers: list[Observer] = []
+        self._sources: list[Callable[[], Iterable[Report]]] = []
+        self._recent: OrderedDict[Hashable, Message] = OrderedDict()
+        self._goodbye = False
+
+    @property
+    def observers(self) -> int:
+        """How many watch."""
+        return len(self._observers)
+
+    def wanted(self, kind: str) -> bool:
+        """Whether anybody would get a message of that type: for what is dear to put together."""
+        return any(observer.wants(kind) for observer in self._observers)
+
+    def add_source(self, source: Callable[[], Iterable[Report]]) -> None:
+        """Ask `source` how things are, whenever an observer comes. It must not wait; where it
+        fails, the observer lacks what it would have told."""
+        self._sources.append(source)
+
+    # -- what the parts tell
+
+    def frame(self, payload: Frame) -> None:
+        """A job has a segment more."""
+        if self._observers:
+            self._publish(payload, ("frame", payload.job_id))
+
+    def partial_result(self, payload: PartialResult) -> None:
+        """A session goes on."""
+        if self._observers:
+            self._publish(self._discreet(payload), ("partial_result", payload.session_id))
+
+    def progress(self, payload: Progress) -> None:
+        """A job goes on, or stops."""
+        if self._observers:
+            self._publish(payload, ("progress", payload.job_id))
+
+    def plugin_status(self, payload: PluginStatus) -> None:
+        """A part is in another state."""
+        if self._observers:
+            self._publish(payload, ("plugin_status", payload.kind, payload.name))
+
+    def warning(self, payload: Warning_) -> None:
+        """Something that a person should know of; later observers are told, too."""
+        self._publish(payload, ("warning", payload.code, payload.message, payload.subject))
+
+    def error(self, payload: Fault) -> None:
+        """Something failed; later observers are told, too."""
+        self._publish(payload, ("error", payload.code, payload.message, payload.subject))
+
+    def metadata(self, payload: Metadata) -> None:
+        """The daemon itself has changed."""
+        if self._observers:
+            self._publish(payload, ("metadata",))
+
+    # -- who watches
+
+    @contextmanager
+    def watch(self, types: Collection[str] | None = None) -> Iterator[Observer]:
+        """An observer of these types of messages, or of all, for the time of the context."""
+        observer = Observer(types, self._snapshot(types), self._most)
+        if self._goodbye:
+            observer.finish("the server is shutting down")
+        self._observers.append(observer)
+        try:
+            yield observer
+        finally:
+            self._observers.remove(observer)
+
+    @property
+    def closing(self) -> bool:
+        """Whether the daemon has said goodbye."""
+        return self._goodbye
+
+    def say_goodbye(self) -> None:
+        """The daemon shuts down: nobody gets anything more. Idempotent."""
+        self._goodbye = True
+        for observer in self._observers:
+            observer.finish("the server is shutting down")
+
+    # -- inside
+
+    def _publish(self, report: Report, key: Hashable) -> None:
+        message = wrap(report, self._now())
+        try:
+            text = encode(message)
+        except Invalid as error:
+            complain(message, error)
+            # Made of constants, so that this cannot come here again.
+            about = f"A message of type {type_of(message)} was wrong in itself and left out."
+            self.error(Fault(code=INVALID, message=about))
+            return
+        lasting = isinstance(report, LASTING)
+        if lasting:
+            self._remember(key, message)
+        parcel = Parcel(message, text)
+        for observer in self._observers:
+            if observer.wants(type_of(message)):
+                observer.put(key, parcel, lasting=lasting)
+
+    def _remember(self, key: Hashable, message: Message) -> None:
+        same = self._recent.pop(key, None)
+        if same is not None:
+            message = merged(message, 1 + stands_for(same))
+        self._recent[key] = message
+        if len(self._recent) > REMEMBERED:
+            self._recent.popitem(last=False)
+
+    def _discreet(self, payload: PartialResult) -> PartialResult:
+        if payload.text is None or self.transcripts:
+            return payload
+        return msgspec.structs.replace(payload, text=None)
+
+    def _snapshot(self, types: Collection[str] | None) -> list[Message]:
+        """How everything is, the metadata first, and the last that went wrong."""
+        now = self._now()
+        reports: list[Report] = []
+        for source in self._sources:
+            try:
+                reports += source()
+            except Exception:
+                log.exception("source of insights failed")
+        told = [self._discreet(r) if isinstance(r, PartialResult) else r for r in reports]
+        rest = [wrap(report, now) for report in told if not isinstance(report, Metadata)]
+        rest += self._recent.values()
+        if types is not None:
+            rest = [message for message in rest if type_of(message) in types]
+        first = [report for report in reports if isinstance(report, Metadata)]
+        if types is not None and "metadata" not in types:
+            return rest
+        counted = [msgspec.structs.replace(one, snapshot=len(rest)) for one in first]
+        return [*(wrap(one, now) for one in counted), *rest]
+
+
+def stands_for(message: Message) -> int:
+    """For how many others the message stands."""
+    return message.payload.coalesced if isinstance(message.payload, Mergeable) else 0
+
+
+def merged(message: Message, coalesced: int) -> Message:
+    """The message, standing for so many more others, if it can."""
+    if not isinstance(message.payload, Mergeable):
+        return message
+    count = message.payload.coalesced + coalesced
+    payload = msgspec.structs.replace(message.payload, coalesced=count)
+    return msgspec.structs.replace(message, payload=payload)
+
+
+def behind(count: int) -> Warning_:
+    """What an observer is told that has missed something for good."""
+    return Warning_(
+        code=BEHIND,
+        message=f"You read too slowly: {count} messages were left out. Warnings and errors were "
+        "not among them; connect again for how things are now.",
+        coalesced=count,
+    )
+
+
+def complain(message: Message, error: Invalid) -> None:
+    """Log what was wrong with a message, without what was in it."""
+    log.error("insights message is invalid", type=type_of(message), problem=str(error))
