@@ -12,6 +12,8 @@ from voiced.errors import EngineFailed
 
 if TYPE_CHECKING:
     from voiced.engines.ports import Priority
+    from voiced.engines.record import Watch
+    from voiced.errors import VoicedError
 
 Part = Mapping[str, Any]
 
@@ -75,6 +77,7 @@ class Call:
         requeue: bool,
         merge: Merge | None,
         max_parts: int,
+        watch: Watch,
     ) -> None:
         self._desk = desk
         self.op = op
@@ -85,6 +88,7 @@ class Call:
         self.requeue = requeue
         self.merge = merge
         self.max_parts = max_parts
+        self.watch = watch
         # The dispatcher's notes
         self.wire_id = 0
         """Id of the run that is going on in the child; 0 while none is."""
@@ -188,7 +192,8 @@ class Call:
         """Cancel what is not over. Returns at once; may be called twice."""
         if not self.over:
             self._desk.close(self)
-            self.fail(EngineFailed("the request was closed"))
+            self._error = EngineFailed("the request was closed")
+            self._changed.unpark_all()
         self._parts.clear()
         self.audio.clear()
 
@@ -196,6 +201,8 @@ class Call:
 
     def take_part(self, part: Part) -> bool:
         """Keep a part for the owner. False: its buffer is full."""
+        if not (self.emitted or self.audio_ended or self.audio_at is not None):
+            self.watch.first_part(self.priority)
         self.emitted = True
         if self.merge is not None and self._parts:
             merged = self.merge(self._parts[-1], part)
@@ -210,12 +217,15 @@ class Call:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """It is done."""
+        if self.audio_at is None:
+            self.watch.done(self.op, self.priority)
         self._result = result
         self.audio.clear()
         self._changed.unpark_all()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: VoicedError) -> None:
         """It will not be done."""
+        self.watch.fail(error)
         self._error = error
         self.audio.clear()
         self._changed.unpark_all()

@@ -15,6 +15,7 @@ from voiced.engines import wire
 from voiced.engines.call import Call
 from voiced.engines.owner import Rounds
 from voiced.engines.ports import Priority
+from voiced.engines.record import Record, Watch
 from voiced.engines.runs import Runs
 from voiced.engines.spec import MAX_AUDIO_S
 from voiced.engines.waitlist import Waitlist
@@ -49,6 +50,7 @@ class Dispatcher:
         self._slots = 0
         self._arrivals = 0
         self._rounds = Rounds()
+        self.record = Record(clock)
 
     # -- what can be asked
 
@@ -108,6 +110,7 @@ class Dispatcher:
             requeue=requeue,
             merge=merge,
             max_parts=max_parts,
+            watch=Watch(self.record),
         )
         self._arrivals += 1
         call.give_up_at = give_up_at
@@ -115,6 +118,7 @@ class Dispatcher:
         accepted, dropped = self._waiting.make_room(call)
         busy = EngineBusy(f"{self._label} has too much to do; try again")
         if not accepted:
+            self.record.note_failure(busy)
             raise busy
         if dropped is not None:
             dropped.fail(self._preempted() if dropped.priority > priority else busy)
@@ -255,6 +259,7 @@ class Dispatcher:
         requeue = self._replayable(victim)
         self._cancel(victim)
         if requeue:
+            victim.watch.begin()
             self._waiting.add(victim)
         else:
             victim.fail(self._preempted())

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from voiced.engines.call import Call, Merge
+    from voiced.engines.record import EngineWarning, Timings
 
 
 MAX_PARTS = 512
@@ -87,6 +88,21 @@ class EngineHost:
     def free_slots(self) -> int:
         """How many requests would start at once."""
         return self._keeper.dispatcher.free_slots
+
+    @property
+    def timings(self) -> Timings:
+        """How long requests took, since this host began."""
+        return self._keeper.dispatcher.record.timings
+
+    @property
+    def warnings(self) -> tuple[EngineWarning, ...]:
+        """What went wrong lately, oldest first."""
+        return self._keeper.dispatcher.record.warnings
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """Requests that failed, by the code of their error."""
+        return self._keeper.dispatcher.record.failures
 
     @property
     def pid(self) -> int | None:

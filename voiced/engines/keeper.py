@@ -30,10 +30,17 @@ State = Literal["stopped", "starting", "ready", "restarting", "open"]
 
 
 class _End(msgspec.Struct, frozen=True):
-    """How a life of the child ended; `error` is set where it never became ready."""
+    """How a life of the child ended; `error` is set where it never became ready. `last_words` are
+    what its libraries wrote, and for the log alone."""
 
     reason: str
     error: VoicedError | None = None
+    last_words: str = ""
+
+    @property
+    def told(self) -> str:
+        """Why, for somebody who does not see the log."""
+        return self.error.public if self.error is not None else self.reason
 
 
 class Keeper:
@@ -95,7 +102,8 @@ class Keeper:
             end = await self._live(task_status)
             if self.info is None:
                 return end.error or ModelError(
-                    f"{self._spec.kind}.{self._spec.name} ended while loading: {end.reason}",
+                    f"{self._spec.kind}.{self._spec.name} ended while loading: "
+                    f"{end.reason}{end.last_words}",
                     public=f"{self._label} cannot be started",
                 )
             if self._vigil.served_for(trio.current_time()) > self._policy.open_s:
@@ -105,10 +113,11 @@ class Keeper:
             self._set_state("open" if self._breaker.is_open else "restarting")
             self._log.warning(
                 "engine ended",
-                reason=str(end.error or end.reason),
+                reason=str(end.error or end.reason + end.last_words),
                 failures=self._breaker.failures_in_a_row,
                 next_attempt_s=pause_s,
             )
+            self.dispatcher.record.warn("engine_ended", end.told)
             wait_s = 0.0 if self._breaker.is_open else self._policy.restart_wait_s
             self.dispatcher.limit_waiting(trio.current_time() + wait_s, self.unavailable())
             self._wake_watch()
@@ -151,7 +160,7 @@ class Keeper:
             return end
         reason = child.killed_because or end.reason or _describe(status)
         last = f"; its last words: {child.last_lines[-1]}" if child.last_lines else ""
-        return _End(reason + last)
+        return _End(reason, last_words=last)
 
     async def _converse(
         self, child: ChildProcess, task_status: trio.TaskStatus[EngineInfo]

@@ -84,6 +84,7 @@ class Runs:
             call.wire_id = 0
             call.fail(EngineFailed(f"the request {exc}"))
             return False
+        call.watch.run(call.priority)
         self._running[call.wire_id] = call
         for pcm in call.audio:
             self.send_audio(call, pcm)
@@ -99,6 +100,7 @@ class Runs:
     def end_audio(self, call: Call) -> None:
         """The audio of a call that runs is whole: its time begins."""
         call.progress_at = self._clock()
+        call.watch.begin()
         self._send(wire.End(call.wire_id))
 
     def ask(self, call: Call) -> None:
