@@ -27,9 +27,9 @@ from voiced.engines.tts.voices import Voices
 from voiced.realtime.connection import serve_connection
 from voiced.realtime.hub import SessionHub
 from voiced.realtime.item_audio import AudioBudget
+from voiced.realtime.parts import SessionParts
 from voiced.realtime.reply import Speaker
 from voiced.realtime.secrets import ClientSecrets
-from voiced.realtime.session import SessionParts
 from voiced.settings import Settings
 from voiced.settings_loader import state_directory
 from voiced.status import Status, report_status

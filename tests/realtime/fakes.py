@@ -34,8 +34,8 @@ from voiced.engines.ports import (
 from voiced.engines.tts.voices import Voices
 from voiced.realtime.hub import SessionHub
 from voiced.realtime.item_audio import AudioBudget
+from voiced.realtime.parts import SessionParts
 from voiced.realtime.reply import Speaker
-from voiced.realtime.session import Session, SessionParts
 from voiced.realtime.wire import Append, Commit, decode
 from voiced.settings import Settings
 from voiced.store.history import History
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from voiced.conversation.effects import Close
     from voiced.engines.ports import ToolChoice
+    from voiced.realtime.session import Session
     from voiced.tools.toolbox import Toolbox
 
 CEILING_S = 100_000.0

@@ -29,7 +29,7 @@ from voiced.conversation.checks import Violation
 from voiced.conversation.core import ANNOUNCEMENTS_KEPT
 from voiced.engines.ports import ReplyEnd, TextDelta
 from voiced.errors import AudioError, EngineCrashed, EngineFailed, EngineUnavailable
-from voiced.realtime.session import MISSED_AFTER_S
+from voiced.realtime.missed import MISSED_AFTER_S
 from voiced.tools.notice import Notice
 
 if TYPE_CHECKING:

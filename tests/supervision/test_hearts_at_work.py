@@ -13,8 +13,8 @@ from tests.web.harness import Status, echo, make_app, make_settings
 from voiced.engines.tts.voices import Voices
 from voiced.realtime.hub import SessionHub
 from voiced.realtime.item_audio import AudioBudget
+from voiced.realtime.parts import SessionParts
 from voiced.realtime.reply import Speaker
-from voiced.realtime.session import SessionParts
 from voiced.store.history import History
 from voiced.supervision.hearts import BEAT_S, SILENT_S, Hearts
 from voiced.web.door import Door, open_door

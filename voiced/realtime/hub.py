@@ -33,7 +33,7 @@ from voiced.supervision.hearts import BEAT_S, SILENT_S, Hearts
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from voiced.realtime.session import SessionParts
+    from voiced.realtime.parts import SessionParts
     from voiced.settings import Settings
     from voiced.tools.notice import Notice
 

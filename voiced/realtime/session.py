@@ -6,87 +6,41 @@ fill up between the engines and the core, and a cancel takes effect before the n
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import inf
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 import trio
 
-from voiced.audio.formats import wire_format
-from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
 from voiced.conversation.checks import violations
 from voiced.conversation.core import begin, step
-from voiced.conversation.effects import (
-    Abort,
-    ArmIdle,
-    ClaimAudio,
-    Close,
-    Configure,
-    CutAudio,
-    DropAudio,
-    DropPrepared,
-    Effect,
-    Emit,
-    EndHold,
-    ForgetAudio,
-    Generate,
-    HearAudio,
-    HoldReply,
-    KeepAudio,
-    Prepare,
-    StoreItem,
-    TellLimits,
-)
+from voiced.conversation.effects import Close, Effect
 from voiced.conversation.given import given_audio
-from voiced.engines.ports import Stt
 from voiced.realtime.ahead import open_ahead
 from voiced.realtime.detections import own_detections
-from voiced.realtime.item_audio import AudioBudget, ItemAudio
+from voiced.realtime.item_audio import ItemAudio
+from voiced.realtime.missed import Missed
 from voiced.realtime.notices import Notices
 from voiced.realtime.outbox import Outbox, OutboxFull
+from voiced.realtime.performer import Performer
 from voiced.realtime.pipeline import AudioPipeline
 from voiced.realtime.rates import TokenBucket
-from voiced.realtime.reply import Speaker
 from voiced.realtime.replying import Replies
 from voiced.realtime.silence import SilenceTimer
-from voiced.settings import Settings
-from voiced.store.history import History
 from voiced.tools.notice import Notice
 from voiced.tools.toolbox import ToolContext
-from voiced.turns.silero import SileroVad
 
 if TYPE_CHECKING:
     from voiced.conversation.config import AnySessionConfig
+    from voiced.realtime.parts import SessionParts
     from voiced.realtime.wire import Append
 
 log = structlog.get_logger(__name__)
 
 NOT_WHOLE = "Audio must be whole 16-bit samples: an even number of bytes."
 
-MISSED_AFTER_S = 10.0
-"""How long someone has to be there before hearing what was missed."""
-
-MISSED_AGAIN_S = 600.0
-"""What could not be told is tried again after 10 s, then after twice as long, up to this."""
-
 CLOSE_SLOW = 1008
 CLOSE_FAULT = 1011
-
-
-class SessionParts(msgspec.Struct, frozen=True):
-    """What every session of a daemon works with."""
-
-    settings: Settings
-    vad: SileroVad
-    stt: Stt
-    speaker: Speaker
-    history: History
-    item_audio: AudioBudget
-    take_missed: Callable[[], Notice | None] = lambda: None
-    may_speculate: Callable[[], bool] = lambda: True
 
 
 class Session:
@@ -113,8 +67,7 @@ class Session:
         context = ToolContext(session_id=self.id, language=parts.settings.stt.language)
         self.replies = Replies(parts.speaker, context)
         self._silence = SilenceTimer()
-        self._missed_due = inf
-        self._missed_wait_s = MISSED_AFTER_S
+        self._missed = Missed()
         self.notices = Notices()
         self.lost_notice = False
         self._wake = trio.Event()
@@ -122,7 +75,6 @@ class Session:
         self._stepping = False
         self._ended = False
         self._taking: inp.Input | None = None
-        self._turn_ended_at = 0.0
         kept_bytes = int(parts.settings.session.item_audio_mb * 2**20)
         self.item_audio = ItemAudio(kept_bytes, parts.item_audio)
         self.pipeline = AudioPipeline(
@@ -135,6 +87,19 @@ class Session:
             turns=parts.settings.turn_detection,
             speculates=parts.settings.stt.speculate,
             may_speculate=parts.may_speculate,
+        )
+        self._performer = Performer(
+            session_id=self.id,
+            inputs=self._inputs,
+            outbox=self.outbox,
+            control=self.control,
+            events_per_minute=limits.events_per_minute,
+            replies=self.replies,
+            pipeline=self.pipeline,
+            item_audio=self.item_audio,
+            silence=self._silence,
+            notices=self.notices,
+            history=parts.history,
         )
         self._ahead = open_ahead(parts.settings.llm, parts.speaker, self.apply)
         self._state, effects = begin(
@@ -211,17 +176,17 @@ class Session:
 
         def settle(heard: bool) -> None:
             notice.settle(heard)
-            if not heard:
-                self.look_for_missed(self._missed_wait_s)
-                self._missed_wait_s = min(2 * self._missed_wait_s, MISSED_AGAIN_S)
+            if not heard and self.answers:
+                self._missed.look_again(trio.current_time())
+                self._wake.set()
 
         self.notices.add(Notice(notice.text, settle))
         self.apply(inp.Announce(notice.text))
 
-    def look_for_missed(self, after_s: float = MISSED_AFTER_S) -> None:
-        """Something was not heard, here or elsewhere: look for it once somebody had time to go."""
+    def look_for_missed(self) -> None:
+        """Something was not heard elsewhere: look for it once somebody had time to go."""
         if self.answers:
-            self._missed_due = min(self._missed_due, trio.current_time() + after_s)
+            self._missed.look(trio.current_time())
             self._wake.set()
 
     def fail(self, code: int, reason: str) -> None:
@@ -297,100 +262,8 @@ class Session:
                 self._inputs.insert(0, inp.ShutDown("session_failed", why, CLOSE_SLOW))
 
     def _perform(self, effect: Effect) -> None:
-        match effect:
-            case Emit(event=ev.ItemRetrieved() as retrieved):
-                item = self.item_audio.put_into(retrieved.item)
-                self.outbox.put(ev.ItemRetrieved(item=item), bulky=True)
-            case Emit():
-                if isinstance(effect.event, ev.ErrorEvent):
-                    body = effect.event.error
-                    log.debug("refused event", code=body.code, param=body.param)
-                elif isinstance(effect.event, ev.ResponseCreated):
-                    self.replies.expect(effect.event.response.id, self._awaited_since())
-                self.outbox.put(effect.event)
-                if isinstance(effect.event, ev.ResponseDone):
-                    self.notices.end(
-                        effect.event.response,
-                        self.outbox.number,
-                        self._state.announcements,
-                        closed=self._state.closed,
-                    )
-            case Prepare():
-                self.replies.prepare(effect)
-                self._wake.set()
-            case DropPrepared():
-                self.replies.drop_prepared(effect.revision)
-            case Generate():
-                if effect.say is not None:
-                    self.notices.begin(effect.response_id, effect.say)
-                words_came = isinstance(self._taking, inp.TranscriptReady)
-                if self.replies.add(effect, words_came=words_came):
-                    self._wake.set()
-                else:
-                    self._refuse_reply(effect.response_id)
-            case Abort():
-                self.replies.abort(effect.response_id, effect.reason)
-            case HoldReply():
-                self.replies.pause(effect.response_id)
-                self.pipeline.hold()
-            case EndHold():
-                self.replies.resume(effect.response_id)
-                self.pipeline.release()
-            case ArmIdle():
-                now = trio.current_time()
-                self._silence.arm(effect.milliseconds, self.pipeline.position_ms, now)
-                self._wake.set()
-            case ClaimAudio():
-                self._turn_ended_at = trio.current_time()
-                audio, form = self.pipeline.claim(effect.item_id, transcribe=effect.transcribe)
-                self.item_audio.add(effect.item_id, audio, form)
-            case HearAudio():
-                form = self.pipeline.next_form
-                self.item_audio.add(effect.item_id, effect.audio, form)
-                if effect.transcribe:
-                    self.pipeline.transcribe(effect.item_id, effect.audio, form)
-            case KeepAudio():
-                self.item_audio.add(effect.item_id, effect.audio, wire_format(effect.format))
-            case CutAudio():
-                self.item_audio.cut(effect.item_id, effect.end_ms)
-            case ForgetAudio():
-                self.item_audio.forget(effect.item_id)
-            case DropAudio():
-                self.pipeline.drop()
-            case Configure():
-                self.pipeline.configure(effect.config)
-            case StoreItem():
-                self._parts.history.put(self.id, effect.item)
-            case TellLimits():
-                self.outbox.put(self._limits())
-            case Close():
-                self.outbox.close(effect)
-
-    def _awaited_since(self) -> float:
-        """When the wait for a response that is created now began: as it was asked for, or as the
-        turn that it answers ended."""
-        if isinstance(self._taking, inp.CreateResponse | inp.Announce | inp.IdleTimeout):
-            return trio.current_time()
-        return self._turn_ended_at
-
-    def _limits(self) -> ev.RateLimitsUpdated:
-        remaining, reset_s = self.control.left(trio.current_time())
-        requests = ev.RateLimit(
-            name="requests",
-            limit=self._parts.settings.limits.events_per_minute,
-            remaining=remaining,
-            reset_seconds=round(reset_s, 3),
-        )
-        return ev.RateLimitsUpdated(rate_limits=(requests,))
-
-    def _refuse_reply(self, response_id: str) -> None:
-        self._inputs.append(
-            inp.ReplyFailed(
-                response_id=response_id,
-                code="too_many_responses",
-                message="Too many responses are waiting to begin.",
-            )
-        )
+        if self._performer.perform(effect, self._state, self._taking):
+            self._wake.set()
 
     # -- tasks -----------------------------------------------------------------------------
 
@@ -402,13 +275,14 @@ class Session:
         """
         began = trio.current_time()
         expires = began + self._parts.settings.session.max_s
-        self._missed_due = began + MISSED_AFTER_S if self.answers else inf
+        if self.answers:
+            self._missed.look(began)
         async with trio.open_nursery() as nursery:
             if self._ahead is not None:
                 nursery.start_soon(self._ahead.run)
             while trio.current_time() < expires:
                 self.replies.start(nursery, self.apply)
-                due = min(expires, self._missed_due, self._silence.due)
+                due = min(expires, self._missed.due, self._silence.due)
                 with trio.CancelScope(deadline=due):
                     await self._wake.wait()
                 self._wake = trio.Event()
@@ -430,9 +304,7 @@ class Session:
 
         Only to someone who stays: a program that connects for one question expects one answer.
         """
-        if trio.current_time() < self._missed_due:
-            return
-        self._missed_due = inf
-        notice = self._parts.take_missed()
-        if notice is not None:
-            self.announce(notice)
+        if self._missed.is_due(trio.current_time()):
+            notice = self._parts.take_missed()
+            if notice is not None:
+                self.announce(notice)
