@@ -310,9 +310,11 @@ async def test_what_a_session_held_is_freed_as_soon_as_its_connection_ends(
                 nursery.start_soon(serve, socket.websocket, upgrade)
                 await trio.testing.wait_all_tasks_blocked()
                 sessions = [weakref.ref(each) for each in talk.hub._sessions.values()]
+                pipelines = [weakref.ref(each.pipeline) for each in talk.hub._sessions.values()]
                 socket.vanish()
             await trio.testing.wait_all_tasks_blocked()
             assert [session() for session in sessions] == [talk.session, None]
+            assert [pipeline() for pipeline in pipelines] == [talk.session.pipeline, None]
         finally:
             gc.enable()
 

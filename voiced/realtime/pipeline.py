@@ -7,7 +7,6 @@ low priority, so that the text is there when the turn ends.
 
 from __future__ import annotations
 
-from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -20,9 +19,8 @@ from voiced.audio.resample import CHUNK
 from voiced.conversation import inputs as inp
 from voiced.realtime.buffer import InputBuffer
 from voiced.realtime.detections import hearing_of
-from voiced.realtime.guesser import Guess, Guesser
+from voiced.realtime.interim import Interim
 from voiced.realtime.recognitions import Recognitions
-from voiced.turns.attention import Attention, Move
 from voiced.turns.detector import SAMPLES_PER_MS, Started, TurnDetector
 from voiced.turns.silero import SileroState
 
@@ -33,8 +31,7 @@ if TYPE_CHECKING:
 
     from voiced.conversation.config import AnySessionConfig
     from voiced.conversation.detection import TurnDetection
-    from voiced.engines.ports import Partial, Stt
-    from voiced.realtime.listening import Listening
+    from voiced.engines.ports import Stt
     from voiced.settings import TurnDetection as TurnSettings
     from voiced.turns.silero import SileroVad
 
@@ -79,10 +76,7 @@ class AudioPipeline:
         self._detector.require(turns.min_speech_ms)
         self._silero = SileroState()
         self._detection: TurnDetection | None = None
-        self._attention = Attention()
-        self._guesser = Guesser(turns.speculate_ms * SAMPLES_PER_MS, may_speculate)
-        self._onset = 0
-        self._hold_until = inf
+        self._interim = Interim(self, self._words, self._detector, turns, may_speculate)
         self._turns = turns
         self._padding_ms = turns.prefix_padding_ms
         self._listens_early = False
@@ -118,8 +112,7 @@ class AudioPipeline:
         self._padding_ms = hearing.padding_ms
         wants_words = hearing.manner.eagerness is not None or self._turns.resume_s > 0
         self._listens_early = self._listens_early or wants_words
-        self._attention.adopt(hearing.manner)
-        self._detector.silence_samples = self._attention.silence_samples
+        self._interim.adopt(hearing.manner)
 
     def feed(self, audio: bytes) -> None:
         """Add audio as it came: whole samples in the format of `form`."""
@@ -214,26 +207,19 @@ class AudioPipeline:
             self._buffer.use(self._next_form)
 
     def hold(self) -> None:
-        """What sounds now holds up a reply: find out whether it is meant for us, and say so.
-
-        Called while `SpeechStarted` is taken in, or not at all. Decided at the latest when the
-        time for it is over, even if no more audio comes.
-        """
-        own = self._turns
-        self._attention.hold(self._onset)
-        self._detector.silence_samples = self._attention.silence_samples
-        self._hold_until = trio.current_time() + own.backchannel_ms / 1000 + own.resume_s
-        self._wake.set()
+        """What sounds now holds up a reply; see `Interim.hold`. Called while `SpeechStarted` is
+        taken in, or not at all."""
+        self._interim.hold()
+        self.look_again()
 
     def release(self) -> None:
         """It has been decided; what still sounds is speech like any other."""
-        self._attention.release()
-        self._detector.silence_samples = self._attention.silence_samples
-        self._hold_until = inf
+        self._interim.release()
 
     def close(self) -> None:
         """The session is over: tell it nothing more, and let go of it, so that both are freed."""
         self._apply = ignore
+        self._interim.close()
 
     # -- the task --------------------------------------------------------------------------
 
@@ -241,17 +227,18 @@ class AudioPipeline:
         """Follow the audio until cancelled; recognitions under way are cancelled with it."""
         async with trio.open_nursery() as nursery:
             while True:
-                self._words.start(nursery, self._tell)
+                self._words.start(nursery, self.tell)
                 if self._detection is not None and self._analyse():
                     await trio.lowlevel.checkpoint()
                     continue
-                if self._hold_until == inf:  # most of the time; a scope is half a KiB
+                hold_until = self._interim.hold_until
+                if hold_until == inf:  # most of the time; a scope is half a KiB
                     await self._wake.wait()
                 else:
-                    with trio.CancelScope(deadline=self._hold_until):
+                    with trio.CancelScope(deadline=hold_until):
                         await self._wake.wait()
-                    if trio.current_time() >= self._hold_until:
-                        self._dismiss()
+                    if trio.current_time() >= self._interim.hold_until:
+                        self.dismiss()
                 self._wake = trio.Event()
 
     def _analyse(self) -> bool:
@@ -281,9 +268,9 @@ class AudioPipeline:
         elif not self._detector.speaking:
             self._trim_to_padding()
         change = self._detector.push(probability, scaled)
-        self._attend()
+        self._interim.attend()
         if change is None:
-            self._foresee()
+            self._interim.foresee()
         if isinstance(change, Started):
             self._start_speech(change, samples)
         elif change is not None:
@@ -293,69 +280,7 @@ class AudioPipeline:
             self._detector.reset()
             self._stop_speech(self._detector.position)
 
-    def _attend(self) -> None:
-        """Let the words so far, where they matter, set how long a silence ends this turn."""
-        listening = self._words.current
-        if listening is None or not self._detector.speaking:
-            return
-        now = self._detector.position
-        move = self._attention.follow(self._detector.silent_since, now)
-        if move is Move.ASK:
-            if listening.ask(partial(self._told, listening, now)):
-                self._attention.asked(now)
-        elif move is not Move.NOTHING:
-            self._decide(move)
-        self._detector.silence_samples = self._attention.silence_samples
-
-    def _foresee(self) -> None:
-        """While somebody is silent for a moment, find out what they have said; see `Guesser`."""
-        listening = self._words.current
-        if listening is None or not self._detector.speaking or self._attention.held:
-            return
-        now = self._detector.position
-        guess = self._guesser.follow(self._detector.silent_since, now)
-        if guess is Guess.DROP:
-            listening.forget_early()
-            self._apply(inp.GuessDropped(self._guesser.revision))
-        elif guess is Guess.ASK:
-            revision = self._guesser.revision + 1
-            if listening.ask(partial(self._told_so_far, listening, revision)):
-                self._guesser.asked()
-
-    def _told_so_far(self, listening: Listening, revision: int, heard: Partial | None) -> None:
-        """What the recogniser has heard when the silence was long enough to guess."""
-        if listening is not self._words.current or not self._guesser.is_current(revision):
-            return
-        if heard is not None:
-            self._guess(listening, revision, heard.text)
-        elif self._words.has_room:
-            # It tells nothing before the end; but it has room for another utterance.
-            listening.hear_early(partial(self._guess, listening, revision))
-
-    def _guess(self, listening: Listening, revision: int, text: str) -> None:
-        if listening is self._words.current and self._guesser.is_current(revision):
-            self._apply(inp.TurnGuessed(revision=revision, text=text))
-
-    def _told(self, listening: Listening, asked: int, heard: Partial | None) -> None:
-        """The recogniser's answer to a question of that sample."""
-        if listening is not self._words.current:
-            return
-        text, sentence = (None, None) if heard is None else (heard.text, heard.sentence)
-        move = self._attention.answered(asked, text, sentence)
-        if move is not Move.NOTHING:
-            self._decide(move, text or "", at_pause=self._attention.at_pause(asked))
-        self._detector.silence_samples = self._attention.silence_samples
-        self._wake.set()
-
-    def _decide(self, move: Move, text: str = "", *, at_pause: bool = False) -> None:
-        """A held sound is an interruption, or it is not."""
-        if move is Move.INTERRUPT:
-            self._apply(inp.SpeechConfirmed(text))
-        # Words that are not taken for an interruption are nothing once nobody speaks any more.
-        if self._attention.held and (move is Move.GO_ON or at_pause):
-            self._dismiss()
-
-    def _dismiss(self) -> None:
+    def dismiss(self) -> None:
         """Forget the sound that held up a reply, and let that go on."""
         self._words.drop("it was no interruption")
         self._detector.reset()
@@ -368,19 +293,17 @@ class AudioPipeline:
         wanted = self._detector.position - max(0, started.sample - padding)
         self._buffer.keep_last(wanted)
         start = self._detector.position - self._buffer.heard_samples
-        self._attention.begin()
-        self._guesser.end()
-        self._onset = started.sample
+        self._interim.begin(started.sample)
         if self._listens_early:
             speech = self._buffer.as_speech(last_chunk)
-            self._words.begin(speech, keeps=self._guesser.guesses)
+            self._words.begin(speech, keeps=self._interim.guesses)
         # Speech that goes on within its own padding must not begin before the last turn's end.
         self._apply(inp.SpeechStarted(max(start // SAMPLES_PER_MS, self._stopped_ms)))
 
     def _stop_speech(self, sample: int) -> None:
         """Silence, or the bound, ended the turn, and not the client."""
-        if self._attention.held:
-            self._dismiss()
+        if self._interim.held:
+            self.dismiss()
             return
         self._stopped_ms = sample // SAMPLES_PER_MS
         self._turn_is_over = True
@@ -406,8 +329,13 @@ class AudioPipeline:
         if stopped is not None:
             self._stop_speech(stopped.sample)
 
-    def _tell(self, event: inp.Input) -> None:
+    def tell(self, event: inp.Input) -> None:
+        """Pass it on to the session, while there is one."""
         self._apply(event)
+
+    def look_again(self) -> None:
+        """Have the task see whether the turn is over by now."""
+        self._wake.set()
 
 
 def ignore(event: inp.Input) -> None:
