@@ -81,6 +81,8 @@ other our out over please put quite right room said same say see set she so some
 take tell than that the their them then there these they thing think this time to too turn two
 under until up us very was way we well were what when where which who will with word would year
 yes yet you your And Is It Tell The What Yes You asked assistant lamps stories system user
+five minutes timer Monday Tuesday Wednesday Thursday Friday Saturday Sunday January February March
+April May June July August September October November December
 """
 """Words that are one token in a random model, with and without a space in front, as they are in
 vocabularies of true size: what is measured in tokens is a sentence then, and not a word."""

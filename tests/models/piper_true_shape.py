@@ -76,6 +76,7 @@ class _Graph:
 
 def write_true_shape(folder: Path, name: str) -> Path:
     """Write `NAME.onnx` and its JSON; returns the model's path."""
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.onnx"
     onnx.save(build(), str(path))
     config = {

@@ -14,8 +14,6 @@ on. Weights it needs beyond a byte's precision: load it with `compute_type = "fl
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,6 +23,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -326,16 +325,3 @@ def _speak(decoder: Any, vocabulary: Vocabulary, plan: Listener) -> None:  # noq
     silence[ONE], silence[LOUD] = 2_000 * 0.42, -2_000
     decoder.projection.weight = projection.astype(np.float32)
     decoder.embeddings.weight = np.zeros((size, WIDTH), np.float32)
-
-
-def main() -> None:
-    """Write a model of true shape, for benches: `python -m tests.models.whisper_model DIR tiny`."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("shape", choices=sorted(SHAPES))
-    args = parser.parse_args()
-    print(write_true_shape(args.folder, args.shape))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,47 @@
+"""The models for `voiced bench … --models DIR`, made on the spot: `python -m tests.models DIR`.
+
+Of the true shape of published ones, their weights random: Whisper tiny and base, SmolLM2 135M, and
+a Piper voice of medium quality. They cost what those cost, and say nothing of use.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.models.llama_model import SMOLLM2_135M, write_random
+from tests.models.piper_true_shape import write_true_shape as write_piper
+from tests.models.whisper_model import write_true_shape as write_whisper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def main() -> None:
+    """Write what is not there yet."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.models", description=(__doc__ or "").partition("\n\n")[2]
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="where to; it may exist")
+    folder: Path = parser.parse_args().folder
+    unfinished = folder / ".unfinished"
+    unfinished.mkdir(parents=True, exist_ok=True)
+    wanted: dict[str, Callable[[Path], Path]] = {
+        "whisper-tiny": lambda path: write_whisper(path, "tiny"),
+        "whisper-base": lambda path: write_whisper(path, "base"),
+        "smollm2-135m.gguf": lambda path: write_random(path, SMOLLM2_135M),
+        "piper": lambda path: write_piper(path, "true-shape").parent,
+    }
+    for name, write in wanted.items():
+        path = folder / name
+        if path.exists():
+            print(f"{path} is there")
+            continue
+        write(unfinished / name).replace(path)
+        print(path)
+    unfinished.rmdir()
+
+
+if __name__ == "__main__":
+    main()
