@@ -14,7 +14,9 @@ from voiced.errors import SettingsError
 from voiced.faults import find_faults
 from voiced.resources import default_config
 from voiced.settings import Settings, Store
-from voiced.settings_loader import PATHS, load, load_settings, sections, state_directory
+from voiced.settings_file import PATHS
+from voiced.settings_keys import sections
+from voiced.settings_loader import load, load_settings, state_directory
 
 
 @pytest.fixture
