@@ -92,6 +92,26 @@ class StorageFull(StorageError):
         VoicedError.__init__(self, message, public="The server has no room for the file.")
 
 
+class StoreError(VoicedError):
+    """The database cannot be read or written now."""
+
+    code = "store_failed"
+    status = 503
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, public="The server's database cannot be used at the moment.")
+
+
+class StoreFull(StoreError):
+    """The disk is full: nothing more can be kept."""
+
+    code = "storage_full"
+    status = 507
+
+    def __init__(self, message: str) -> None:
+        VoicedError.__init__(self, message, public="The server's disk is full.")
+
+
 class DownloadError(VoicedError):
     """A model could not be fetched: not there, not reachable, or not what it should be."""
 

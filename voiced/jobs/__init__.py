@@ -1,0 +1,1 @@
+"""Background work with progress, always below conversation in priority. docs/jobs.md."""
