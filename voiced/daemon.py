@@ -27,6 +27,7 @@ from voiced.engines.tts.voices import Voices
 from voiced.realtime.connection import serve_connection
 from voiced.realtime.hub import SessionHub
 from voiced.realtime.item_audio import AudioBudget
+from voiced.realtime.observing import serve_observer
 from voiced.realtime.parts import SessionParts
 from voiced.realtime.reply import Speaker
 from voiced.realtime.secrets import ClientSecrets
@@ -38,6 +39,7 @@ from voiced.store.history import History
 from voiced.supervision.hearts import Hearts
 from voiced.supervision.lag import LagMeter
 from voiced.systemd.watchdog import Watchdog, watchdog_s
+from voiced.telemetry.insights import Insights
 from voiced.thermal.warmth import Warmth
 from voiced.tools.timers import Timers
 from voiced.tools.toolbox import Toolbox
@@ -46,6 +48,7 @@ from voiced.web.app import build_app
 from voiced.web.auth import require_token
 from voiced.web.door import Door, open_door
 from voiced.web.ports import Ports, open_ports
+from voiced.web.request_shape import is_observer
 from voiced.web.services import Services
 from voiced.web.spool import SPOOL_DIRECTORY, Spool
 
@@ -73,6 +76,7 @@ class App(msgspec.Struct, frozen=True):
     settings: Settings
     engines: Engines
     hub: SessionHub
+    insights: Insights
     door: Door
     status: Status
     ports: Ports
@@ -98,6 +102,7 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
     Spool(state / SPOOL_DIRECTORY).sweep()
     hearts = Hearts()
     lag = LagMeter()
+    insights = Insights(transcripts=settings.insights.transcripts)
     async with (
         open_ports(settings) as ports,
         open_engines(settings, hearts) as engines,
@@ -121,10 +126,10 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
             began=int(time.time()),
         )
         async with (
-            open_web(settings, ports, hub, status, services, hearts) as door,
+            open_web(settings, ports, hub, insights, status, services, hearts) as door,
             open_supervision(notifier, hearts, lag, status),
         ):
-            yield App(settings, engines, hub, door, status, ports)
+            yield App(settings, engines, hub, insights, door, status, ports)
 
 
 @asynccontextmanager
@@ -203,13 +208,17 @@ async def open_web(
     settings: Settings,
     ports: Ports,
     hub: SessionHub,
+    insights: Insights,
     status: Status,
     services: Services,
     hearts: Hearts,
 ) -> AsyncIterator[Door]:
     """The front door. Leaving it closes every connection with 1001 under a deadline."""
 
-    async def converse(websocket: DoorSocket, upgrade: Upgrade) -> None:
+    async def serve(websocket: DoorSocket, upgrade: Upgrade) -> None:
+        if is_observer(upgrade.query):
+            await serve_observer(websocket, upgrade, insights=insights, settings=settings)
+            return
         await serve_connection(
             websocket,
             upgrade,
@@ -223,7 +232,7 @@ async def open_web(
         ports.plain,
         settings,
         app=build_app(status, services),
-        handler=converse,
+        handler=serve,
         hearts=hearts,
         secure=ports.secure,
         certificate=ports.certificate,
@@ -232,6 +241,7 @@ async def open_web(
         status.door = door
         yield door
         hub.say_goodbye()
+        insights.say_goodbye()
 
 
 @asynccontextmanager

@@ -112,13 +112,21 @@ class Limits(Section, frozen=True):
     connections_per_address: Annotated[
         Positive,
         limit(
-            "WebSockets", "a further one gets the error `too_many_connections` and close code 4029"
+            "WebSockets, and as many of observers",
+            "a further one gets the error `too_many_connections` and close code 4029",
         ),
     ] = 5
     sessions: Annotated[
         Positive,
         limit("WebSockets", "a further one gets the error `too_many_sessions` and close code 4029"),
     ] = 1000
+    observers: Annotated[
+        Positive,
+        limit(
+            "WebSockets with intent=insights",
+            "a further one gets the error `too_many_observers` and close code 4029",
+        ),
+    ] = 64
     http_connections: Annotated[
         Positive, limit("connections", "a further one is answered 503 and closed")
     ] = 128
@@ -345,6 +353,13 @@ class Store(Section, frozen=True):
     models: str = ""
 
 
+class Insights(Section, frozen=True):
+    """The stream that shows what the daemon does: `/v1/realtime?intent=insights`."""
+
+    transcripts: bool = False
+    ping_s: Seconds = 30.0
+
+
 class Log(Section, frozen=True):
     """What is logged, and how. `auto`: JSON under systemd, a console rendering for people."""
 
@@ -365,4 +380,5 @@ class Settings(Section, frozen=True):
     vad: Vad = Vad()
     turn_detection: TurnDetection = TurnDetection()
     store: Store = Store()
+    insights: Insights = Insights()
     log: Log = Log()

@@ -92,7 +92,8 @@ async def test_one_with_nothing_but_unread_warnings_is_ended_not_robbed() -> Non
         for number in range(3):
             insights.warning(heat(f"warning {number}"))
         assert await observer.get() is None
-        assert "not read" in observer.end
+        assert observer.end is not None
+        assert observer.end.code == 1008
 
 
 @pytest.mark.parametrize(
@@ -177,8 +178,13 @@ async def test_what_people_say_is_told_only_where_the_settings_allow(
 async def test_goodbye_ends_all_observers_and_those_who_come_later() -> None:
     insights = Insights()
     with insights.watch() as observer:
+        insights.progress(status(99))
         insights.say_goodbye()
+        insights.progress(status(100))
+        assert msgspec.json.decode(await observer.get() or "")["payload"]["percent"] == 99
         assert await observer.get() is None
+        assert observer.end is not None
+        assert observer.end.code == 1001
     with insights.watch() as late:
         assert await late.get() is None
     assert insights.observers == 0

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from voiced.tools.toolbox import Toolbox
     from voiced.web.gate import Application
     from voiced.web.tls import HasContext
-    from voiced.web.websocket import Upgrade
+    from voiced.web.websocket import DoorSocket, Upgrade
 
 REMOTE = "192.0.2.7"  # an address that is never this machine's
 
@@ -106,7 +106,7 @@ async def echo(websocket: WebSocketConnection, upgrade: Upgrade) -> None:
 async def running(
     settings: Settings | None = None,
     *,
-    handler: Callable[[WebSocketConnection, Upgrade], Awaitable[None]] = echo,
+    handler: Callable[[DoorSocket, Upgrade], Awaitable[None]] = echo,
     app: Application | None = None,
     remote: str | None = None,
     certificate: HasContext | None = None,

@@ -64,6 +64,19 @@ BEHIND = "observer_behind"
 INVALID = "invalid_message"
 
 
+class End(msgspec.Struct, frozen=True):
+    """Why an observer gets nothing more, with the code to close its WebSocket with; `at_once`
+    where what waits for it is not worth sending either."""
+
+    code: int
+    reason: str
+    at_once: bool = False
+
+
+GOODBYE: Final = End(1001, "the server is shutting down")
+TOO_SLOW: Final = End(1008, "too many warnings were not read", at_once=True)
+
+
 class Parcel(msgspec.Struct, frozen=True):
     """A message on its way to observers, encoded once for all of them."""
 
@@ -81,29 +94,32 @@ class Observer:
         self._snapshot = deque(snapshot)
         self._backlog: Backlog[Parcel] = Backlog(most)
         self._waiting = trio.Event()
-        #: Why there is nothing more to come; "" while there is.
-        self.end = ""
+        #: Why nothing more comes; None while it does.
+        self.end: End | None = None
 
     def wants(self, kind: str) -> bool:
         """Whether it has asked for messages of this type."""
         return self._types is None or kind in self._types
 
     def put(self, key: Hashable, parcel: Parcel, *, lasting: bool) -> None:
-        """One message more; ends it where that cannot be kept for it."""
-        if not self._backlog.put(key, parcel, lasting=lasting):
-            self.finish("too many warnings were not read")
+        """One message more, unless it is the end; is the end where it cannot be kept."""
+        if self.end is None and not self._backlog.put(key, parcel, lasting=lasting):
+            self.finish(TOO_SLOW)
         self._waiting.set()
 
-    def finish(self, why: str) -> None:
-        """Nothing more comes. The first reason counts."""
-        self.end = self.end or why
+    def finish(self, end: End) -> None:
+        """Nothing more comes in. The first reason counts."""
+        self.end = self.end or end
         self._waiting.set()
 
     async def get(self) -> str | None:
-        """The next message as JSON; None once there is an `end`. Cancelling loses nothing."""
-        while not self.end:
+        """The next message as JSON; None once there will be none, for the reason of `end`.
+        Cancelling loses nothing."""
+        while self.end is None or not self.end.at_once:
             if (text := self._take()) is not None:
                 return text
+            if self.end is not None:
+                break
             self._waiting = trio.Event()
             await self._waiting.wait()
         return None
@@ -202,23 +218,18 @@ class Insights:
         """An observer of these types of messages, or of all, for the time of the context."""
         observer = Observer(types, self._snapshot(types), self._most)
         if self._goodbye:
-            observer.finish("the server is shutting down")
+            observer.finish(GOODBYE)
         self._observers.append(observer)
         try:
             yield observer
         finally:
             self._observers.remove(observer)
 
-    @property
-    def closing(self) -> bool:
-        """Whether the daemon has said goodbye."""
-        return self._goodbye
-
     def say_goodbye(self) -> None:
-        """The daemon shuts down: nobody gets anything more. Idempotent."""
+        """The daemon shuts down: what waits is the last that anybody gets. Idempotent."""
         self._goodbye = True
         for observer in self._observers:
-            observer.finish("the server is shutting down")
+            observer.finish(GOODBYE)
 
     # -- inside
 

@@ -7,7 +7,7 @@ sent that was not read back first: see `encode`.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -145,6 +145,23 @@ class Metadata(Payload, frozen=True, kw_only=True):
     snapshot: Count = 0
 
 
+class ClientMessage(
+    Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True
+):
+    """What an observer may say: a ping of its own, or the pong to one of ours."""
+
+    payload: Beat = Beat()
+    timestamp: datetime | None = None
+
+
+class ClientPing(ClientMessage, frozen=True, kw_only=True, tag="ping"):
+    """Asks for a pong with the same `sequence`."""
+
+
+class ClientPong(ClientMessage, frozen=True, kw_only=True, tag="pong"):
+    """Answers a ping."""
+
+
 class Envelope(Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
     """Base of all messages."""
 
@@ -235,6 +252,13 @@ _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(Message)
 
 
+TYPES: Final[tuple[str, ...]] = get_args(Type)
+
+
+class UnknownTypes(ValueError):
+    """Somebody asks for messages of a type that there is not."""
+
+
 class Invalid(ValueError):
     """A message that must not be sent: a fault of whoever made it. Names the field, never what
     was in it."""
@@ -243,6 +267,21 @@ class Invalid(ValueError):
 def wrap(report: Report, at: datetime) -> Message:
     """The message that carries `report`."""
     return MESSAGES[type(report)](payload=report, timestamp=at)
+
+
+def parse_types(text: str) -> frozenset[str] | None:
+    """The types named in `text`, with commas between them; None, which is all, where it is empty.
+
+    Raises `UnknownTypes`.
+    """
+    names = frozenset(name for name in text.split(",") if name)
+    unknown = sorted(names.difference(TYPES))
+    if unknown:
+        raise UnknownTypes(
+            f"Invalid value for 'types': '{unknown[0][:64]}'. Supported values, with commas between"
+            f" them, are: {', '.join(TYPES)}."
+        )
+    return names or None
 
 
 def type_of(message: Message) -> str:

@@ -11,10 +11,11 @@ import trio
 
 from voiced.realtime.secrets import Attached
 from voiced.web.auth import KEY_PROTOCOL, Authenticator, Verdict, credential, credential_refusal
+from voiced.web.farewell import farewell
 from voiced.web.handshake import accept_websocket, describe_upgrade, turn_away
 from voiced.web.head import Head, read_head
 from voiced.web.refusal import Refusal, refusal_response
-from voiced.web.request_shape import object_to_shape
+from voiced.web.request_shape import is_observer, object_to_shape
 from voiced.web.streams import HttpStream, MessageStream, linger
 from voiced.web.trust import Trust, said_of_itself
 from voiced.web.websocket import (
@@ -27,12 +28,17 @@ from voiced.web.websocket import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from voiced.settings import Settings
     from voiced.web.streams import ClientStream, Line
 
 log = structlog.get_logger()
 
 REALTIME_PATH = "/v1/realtime"
+
+OBSERVER_BYTES = 4_096
+"""The longest message of an observer, which has nothing to say but ping and pong."""
 
 
 class AdmittedSocket(msgspec.Struct, frozen=True):
@@ -72,12 +78,13 @@ class Admission:
         self._trust = trust
         self._authenticator = authenticator
         self._sockets: Counter[str] = Counter()
+        self._observers: Counter[str] = Counter()
         self._http = 0
 
     @property
     def sockets(self) -> int:
         """How many WebSockets are in."""
-        return self._sockets.total()
+        return self._sockets.total() + self._observers.total()
 
     async def admit(self, line: Line) -> AdmittedSocket | AdmittedHttp | None:
         """Read the first request on `line` and decide.
@@ -110,7 +117,8 @@ class Admission:
         if isinstance(admitted, AdmittedHttp):
             self._http -= 1
             return
-        self._discount(admitted.upgrade.remote)
+        upgrade = admitted.upgrade
+        self._discount(upgrade.remote, self._peers(upgrade.query))
 
     def _check(self, head: Head, line: Line) -> Refusal | None:
         """What can be said before the upgrade: a browser may only see that it failed."""
@@ -147,34 +155,37 @@ class Admission:
         if isinstance(decision, Objection):
             refusal, code = decision.refusal, decision.close_code
             log.info("turn away websocket", remote=peer, close_code=code, code=refusal.code)
+            event, reason = farewell(refusal, observer=is_observer(head.query))
             malformed = await turn_away(
-                websocket, head, refusal, code, timeout_s=self._server.close_timeout_s
+                websocket, head, event, code, reason, timeout_s=self._server.close_timeout_s
             )
             if malformed is not None:
                 await self._refuse(stream, malformed, peer, head)
             return None
-        self._count(peer)
+        peers = self._peers(head.query)
+        peers[peer] += 1
+        most_bytes = OBSERVER_BYTES if is_observer(head.query) else self._limits.frame_bytes
         try:
-            accepted = await accept_websocket(
-                websocket, head, max_message_bytes=self._limits.frame_bytes
-            )
+            accepted = await accept_websocket(websocket, head, max_message_bytes=most_bytes)
         except BaseException:
-            self._discount(peer)
+            self._discount(peer, peers)
             raise
         if isinstance(accepted, Refusal):
-            self._discount(peer)
+            self._discount(peer, peers)
             await self._refuse(stream, accepted, peer, head)
             return None
         upgrade = describe_upgrade(head, peer, decision, secret_prefix=KEY_PROTOCOL)
         return AdmittedSocket(accepted, upgrade)
 
-    def _count(self, peer: str) -> None:
-        self._sockets[peer] += 1
+    def _peers(self, query: Mapping[str, str]) -> Counter[str]:
+        """Where such a WebSocket counts: who watches takes no place from who talks."""
+        return self._observers if is_observer(query) else self._sockets
 
-    def _discount(self, peer: str) -> None:
-        self._sockets[peer] -= 1
-        if not self._sockets[peer]:
-            del self._sockets[peer]
+    @staticmethod
+    def _discount(peer: str, peers: Counter[str]) -> None:
+        peers[peer] -= 1
+        if not peers[peer]:
+            del peers[peer]
 
     def _decide(self, head: Head, peer: str) -> Attached | Objection:
         """What the session begins with, or why there is none: said after the upgrade."""
@@ -184,6 +195,9 @@ class Admission:
         if refusal is not None:
             guessing = verdict is Verdict.TOO_MANY
             return Objection(refusal, CLOSE_TOO_MANY if guessing else CLOSE_CREDENTIALS)
+        if attached is not None and is_observer(head.query):
+            message = "A client secret is for a conversation. Watching needs the server's token."
+            return Objection(Refusal(403, "invalid_api_key", message), CLOSE_CREDENTIALS)
         attached = Attached() if attached is None else attached
         refusal = object_to_shape(head, attached.kind)
         if refusal is not None:
@@ -192,16 +206,21 @@ class Admission:
             message = "There is no such session, or it is over; connect without 'session_id'."
             refusal = Refusal(404, "session_not_found", message, param="session_id")
             return Objection(refusal, CLOSE_UNKNOWN_SESSION)
-        return self._object_to_number(peer) or attached
+        return self._object_to_number(peer, head.query) or attached
 
-    def _object_to_number(self, peer: str) -> Objection | None:
-        if self._sockets[peer] >= self._limits.connections_per_address:
+    def _object_to_number(self, peer: str, query: Mapping[str, str]) -> Objection | None:
+        if self._peers(query)[peer] >= self._limits.connections_per_address:
             message = (
                 f"Too many connections from this address: at most"
                 f" {self._limits.connections_per_address} (limits.connections_per_address)."
             )
             return Objection(Refusal(429, "too_many_connections", message), CLOSE_TOO_MANY)
-        if self.sockets >= self._limits.sessions:
+        if is_observer(query):
+            if self._observers.total() < self._limits.observers:
+                return None
+            message = f"Too many observers: at most {self._limits.observers} (limits.observers)."
+            return Objection(Refusal(429, "too_many_observers", message), CLOSE_TOO_MANY)
+        if self._sockets.total() >= self._limits.sessions:
             message = f"Too many sessions: at most {self._limits.sessions} (limits.sessions)."
             return Objection(Refusal(429, "too_many_sessions", message), CLOSE_TOO_MANY)
         return None

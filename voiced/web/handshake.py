@@ -7,7 +7,6 @@ the connection itself).
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -118,15 +117,15 @@ def _handshake_refusal(error: RemoteProtocolError) -> Refusal:
 async def turn_away(
     stream: trio.abc.HalfCloseableStream,
     head: Head,
-    refusal: Refusal,
+    event: str,
     code: int,
+    reason: str,
     *,
     timeout_s: float,
 ) -> Refusal | None:
-    """Accept the upgrade `head`, send one `error` event for `refusal`, and close with `code`.
+    """Accept the upgrade `head`, send one `event` that says why not, and close with `code`.
 
-    The form is that of the real service: browsers cannot see the status of a refused upgrade,
-    but they see this. The close reason is the error's type and, where there is one, its code.
+    Browsers cannot see the status of a refused upgrade, but they see this; see `farewell`.
 
     Whoever is turned away may not cost anything: nothing that it sends is looked at, so no message
     of its own gathers in memory, and after `TURNED_AWAY_BYTES` or `timeout_s` it is cut off.
@@ -136,23 +135,8 @@ async def turn_away(
     hands = _shake_hands(head)
     if isinstance(hands, Refusal):
         return hands
-    kind = "invalid_request_error"
-    event = {
-        "type": "error",
-        "event_id": f"event_{secrets.token_hex(10)}",
-        "error": {
-            "type": kind,
-            "code": refusal.code,
-            "message": refusal.message,
-            "param": refusal.param,
-            "event_id": None,
-        },
-    }
-    reason = kind if refusal.code is None else f"{kind}.{refusal.code}"
     send = hands.connection.send
-    farewell = send(TextMessage(msgspec.json.encode(event).decode())) + send(
-        CloseConnection(code=code, reason=reason)
-    )
+    farewell = send(TextMessage(event)) + send(CloseConnection(code=code, reason=reason))
     with trio.move_on_after(timeout_s):
         await stream.send_all(hands.answer + farewell)
         await linger(stream, timeout_s, max_bytes=TURNED_AWAY_BYTES)
