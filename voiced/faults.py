@@ -10,6 +10,7 @@ from voiced.engines.http.keys import check_servers
 from voiced.engines.registry import NO_ENGINE, SERVED_KINDS, configured
 from voiced.errors import SettingsError
 from voiced.settings_loader import Loaded, find_mistakes, load
+from voiced.thermal.governor import check_rules
 from voiced.web.auth import require_token
 from voiced.web.tls import find_certificate
 
@@ -49,6 +50,7 @@ def _faults(settings: Settings, *, engines: bool) -> Iterator[SettingsError]:
     checks: list[Callable[[], object]] = [
         lambda: require_token(settings),
         lambda: find_certificate(settings.server),
+        lambda: check_rules(settings.thermal),
         lambda: check_readable("llm.sentences", settings.llm.sentences),
         lambda: check_readable("llm.home", settings.llm.home),
     ]

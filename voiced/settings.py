@@ -345,6 +345,25 @@ class TurnDetection(Section, frozen=True):
     speculate_answer: bool = False
 
 
+Celsius = Annotated[float, Meta(ge=20.0, le=120.0)]
+
+
+class Thermal(Section, frozen=True):
+    """What gives way as the processor grows hot: from `*_c` on, until below `*_release_c`."""
+
+    enabled: bool = True
+    source: str = ""
+    poll_seconds: Annotated[float, Meta(ge=0.02, le=5.0)] = 1.0
+    warm_c: Celsius = 75.0
+    warm_release_c: Celsius = 72.0
+    hot_c: Celsius = 80.0
+    hot_release_c: Celsius = 77.0
+    critical_c: Celsius = 85.0
+    critical_release_c: Celsius = 80.0
+    dwell_s: NonNegative = 10.0
+    reply_tokens: Positive = 160
+
+
 class Store(Section, frozen=True):
     """Where voiced keeps what must outlive it. Empty: `$STATE_DIRECTORY`, else the user's own;
     `models` in that directory."""
@@ -379,6 +398,7 @@ class Settings(Section, frozen=True):
     tts: Tts = Tts()
     vad: Vad = Vad()
     turn_detection: TurnDetection = TurnDetection()
+    thermal: Thermal = Thermal()
     store: Store = Store()
     insights: Insights = Insights()
     log: Log = Log()

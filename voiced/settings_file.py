@@ -23,7 +23,7 @@ TOKEN_CREDENTIAL = "voiced-token"
 PATHS = frozenset(
     {
         *(("llm", "sentences"), ("llm", "home"), ("store", "directory"), ("store", "models")),
-        ("llm", "chat_template"),
+        *(("llm", "chat_template"), ("thermal", "source")),
         *(("server", "tls_cert"), ("server", "tls_key")),
     }
 )
