@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.models.llama_model import SMALL, write_random, write_scripted
-from voiced.engines.llm.memory_need import check_memory, free_memory
+from voiced.engines.llm.memory_need import check_memory
 from voiced.errors import ModelError
 from voiced.models.gguf import read_gguf
 
@@ -169,36 +169,3 @@ def test_the_context_counts_too(tmp_path: Path) -> None:
     check_memory(file, 4096, 200 << 20)
     with pytest.raises(ModelError, match=r"2,049 for 1,048,576 tokens"):
         check_memory(file, 1 << 20, 200 << 20)
-
-
-def machine(root: Path, *, available_kb: int, group: str, files: dict[str, str]) -> Path:
-    (root / "proc/self").mkdir(parents=True)
-    (root / "proc/meminfo").write_text(f"MemTotal: 99 kB\nMemAvailable: {available_kb} kB\n")
-    (root / "proc/self/cgroup").write_text(f"0::{group}\n")
-    for name, content in files.items():
-        path = root / "sys/fs/cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-    return root
-
-
-def test_free_memory_is_what_the_kernel_says(tmp_path: Path) -> None:
-    assert free_memory(machine(tmp_path, available_kb=1000, group="/", files={})) == 1_024_000
-
-
-def test_a_limit_of_any_group_above_counts(tmp_path: Path) -> None:
-    files = {
-        "a/memory.max": "500000",
-        "a/memory.current": "400000",
-        "a/memory.stat": "anon 100000\nfile 300000\n",
-        "a/b/memory.max": "max",
-        "a/b/memory.current": "1",
-    }
-    root = machine(tmp_path, available_kb=1000, group="/a/b", files=files)
-    assert free_memory(root) == 400_000
-    outside = machine(tmp_path / "other", available_kb=1000, group="/../..", files={})
-    assert free_memory(outside) == 1_024_000
-
-
-def test_this_machine_has_memory() -> None:
-    assert free_memory() > 0

@@ -14,10 +14,9 @@ from ctranslate2.specs.model_spec import LayerSpec
 from tests.engines.host_helpers import running_host
 from tests.models.whisper_model import write_listener
 from voiced.engines.spec import EngineSpec
-from voiced.engines.stt import whisper_file
 from voiced.engines.stt.whisper import WhisperEngine
-from voiced.engines.stt.whisper_file import free_memory, read_model_file
 from voiced.errors import ModelError
+from voiced.models.ctranslate2 import read_model_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,21 +157,6 @@ def test_a_model_too_large_for_memory_is_not_begun(model: Path) -> None:
     assert str(model / "model.bin") in text
     assert "MiB are free" in text
     assert "smaller model" in text
-
-
-def test_free_memory_is_bounded_by_the_control_group(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert 0 < free_memory() < 1 << 60
-    group = tmp_path / "voiced.service"
-    group.mkdir()
-    (group / "memory.max").write_text("3000\n")
-    (group / "memory.current").write_text("1000\n")
-    monkeypatch.setattr(whisper_file, "_GROUPS", str(tmp_path))
-    monkeypatch.setattr(whisper_file, "_own_group", lambda: str(group))
-    assert free_memory() == 2000
-    (group / "memory.max").write_text("max\n")
-    assert free_memory() > 2000
 
 
 def test_a_compute_type_that_the_machine_lacks_is_told(model: Path) -> None:

@@ -16,7 +16,8 @@ from voiced.bench.stats import summarise
 from voiced.engines.ports import WorkCancelled
 from voiced.engines.stt.whisper import MOST_THREADS, WhisperEngine
 from voiced.engines.stt.whisper_calls import Caller
-from voiced.engines.stt.whisper_model import FULL_FRAMES, MODEL, RATE, window_frames
+from voiced.engines.stt.whisper_file import MODEL
+from voiced.engines.stt.whisper_model import FULL_FRAMES, RATE, window_frames
 from voiced.engines.stt.whisper_windows import to_samples
 from voiced.engines.work import ChildWork
 from voiced.errors import ModelError

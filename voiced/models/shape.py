@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 import msgspec
 
 from voiced.errors import ModelError
+from voiced.models.ctranslate2 import read_model_file
 from voiced.models.gguf import read_gguf
 from voiced.models.manifest import ModelKind
 
@@ -106,42 +106,9 @@ def _examine_whisper(directory: Path) -> None:
     path = directory / "model.bin"
     for name in ("config.json", "tokenizer.json"):
         _read_json(directory / name)
-    try:
-        with path.open("rb") as file:
-            kind = _walk_ctranslate2(file)
-    except (struct.error, UnicodeDecodeError, EOFError) as exc:
-        raise ModelError(f"{path} is no CTranslate2 model, or cut off; get it again") from exc
+    kind = read_model_file(path).kind
     if kind != "WhisperSpec":
         raise ModelError(f"{path} is no model of Whisper, but one of {kind[:40]!r}")
-
-
-def _walk_ctranslate2(file: IO[bytes]) -> str:
-    """The kind of a CTranslate2 model; raises where the file ends before its last variable does.
-
-    The format is what `ctranslate2.specs.ModelSpec` writes: version, kind, revision, then each
-    variable as name, shape, type, bytes.
-    """
-
-    def take(form: str) -> int:
-        number: int = struct.unpack(form, file.read(struct.calcsize(form)))[0]
-        return number
-
-    def string() -> str:
-        return file.read(take("<H")).rstrip(b"\0").decode("ascii")
-
-    size = os.fstat(file.fileno()).st_size
-    take("<I")
-    kind = string()
-    if not kind.isidentifier():
-        raise EOFError
-    take("<I")
-    for _ in range(take("<I")):
-        string()
-        file.seek(4 * take("<B") + 1, os.SEEK_CUR)
-        file.seek(take("<I"), os.SEEK_CUR)
-        if file.tell() > size:
-            raise EOFError
-    return kind
 
 
 def _examine_voice(path: Path) -> None:

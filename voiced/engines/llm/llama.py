@@ -28,10 +28,11 @@ from voiced.engines.llm.llama_library import (
     open_library,
 )
 from voiced.engines.llm.llama_sampler import Sampler, Sampling, call_grammar
-from voiced.engines.llm.memory_need import check_memory, free_memory
+from voiced.engines.llm.memory_need import check_memory
 from voiced.engines.llm.prompt import Dialect, Prompt, Prompter, dialect_of
 from voiced.engines.llm.sequences import Sequences
 from voiced.engines.llm.tool_calls import MARKS, THOUGHT, Marks
+from voiced.engines.memory import free_memory
 from voiced.engines.ports import PREFILL, EngineInfo, Work
 from voiced.errors import EngineFailed, ModelError, ToolChoiceError
 from voiced.models.gguf import GgufFile, read_gguf

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import ctranslate2
 import msgspec
 import numpy as np
-import tokenizers
 
-from voiced.engines.stt.whisper_file import check_memory, free_memory, read_model_file
+from voiced.engines.memory import free_memory
+from voiced.engines.stt.whisper_file import MODEL, check_memory, find_file, read_tokenizer
 from voiced.errors import ModelError
+from voiced.models.ctranslate2 import read_model_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,8 +51,6 @@ The library goes through tokens given to it anew one by one, so that a call cost
 up to its end cost, and steps of 8 take 32 tokens three times as long as one call does. Later
 calls double what was said, which bounds that by two.
 """
-
-MODEL = "model.bin"
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -83,7 +82,7 @@ class WhisperModel:
             )
         check_memory(file, path, free_memory())
         self.name = folder.name
-        self._hf = _read_tokenizer(folder, file.shapes["decoder/embeddings/weight"][0])
+        self._hf = read_tokenizer(folder, file.shapes["decoder/embeddings/weight"][0])
         self._model = _load(folder, threads, compute_type)
         faster_whisper = _submodules("feature_extractor", "tokenizer")
         self.multilingual: bool = self._model.is_multilingual
@@ -213,47 +212,6 @@ def join_marks(words: Sequence[str], bounds: Sequence[float]) -> list[tuple[str,
             joined.append((waiting + (mark if waiting else word), begin, end))
             waiting = ""
     return [*joined, (waiting, begin, bounds[-1])] if waiting else joined
-
-
-def find_file(folder: Path) -> Path:
-    """The `model.bin` of a model, which a directory is. Raises `ModelError`."""
-    path = folder / MODEL
-    if path.is_file():
-        return path
-    if folder.is_file():
-        raise ModelError(
-            f"{folder} is a file; a Whisper model is the directory with {MODEL} and tokenizer.json "
-            "in it, as faster-whisper uses them (a .bin or .gguf of whisper.cpp cannot be read)"
-        )
-    if not folder.is_dir():
-        raise ModelError(
-            f"there is no Whisper model {folder}; put its directory there, or set stt.model to "
-            "where it lies"
-        )
-    if any(folder.glob("*.safetensors")) or any(folder.glob("pytorch_model*.bin")):
-        raise ModelError(
-            f"{folder} is a model for PyTorch; convert it: ct2-transformers-converter --model "
-            f"{folder} --output_dir DIRECTORY --copy_files tokenizer.json --quantization int8"
-        )
-    raise ModelError(f"{folder} has no {MODEL}: it is no Whisper model of CTranslate2")
-
-
-def _read_tokenizer(folder: Path, size: int) -> tokenizers.Tokenizer:
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise ModelError(
-            f"the Whisper model {folder} has no tokenizer.json; take it from where the model came "
-            "from, or from the model on the Hub that it was converted from"
-        )
-    try:
-        tokenizer = tokenizers.Tokenizer.from_file(str(path))
-    except Exception as exc:  # the library raises bare Exception
-        raise ModelError(f"{path} is damaged ({exc}); copy or download it again") from exc
-    for token in ("<|startoftranscript|>", "<|endoftext|>", "<|notimestamps|>"):
-        number = tokenizer.token_to_id(token)
-        if number is None or number >= size:
-            raise ModelError(f"{path} is not the tokenizer of this Whisper model: no {token}")
-    return tokenizer
 
 
 def _load(folder: Path, threads: int, compute_type: str) -> ctranslate2.models.Whisper:
