@@ -18,7 +18,7 @@ def sort(
     *,
     stops: tuple[str, ...] = (),
     functions: tuple[str, ...] = NAMES,
-    thinking: bool = False,
+    thinking: Marks | None = None,
     opened: Marks | None = None,
 ) -> tuple[list[str], AnswerText]:
     """`text` fed in pieces of `step` bytes; what was said after each, and the sorter."""
@@ -132,13 +132,20 @@ def test_thoughts_are_nobodys_business(step: int) -> None:
 
 @STEPS
 def test_an_answer_may_begin_inside_a_thought(step: int) -> None:
-    said, _ = sort("Hm.\n</think>\nIt is late.", step, thinking=True)
+    said, _ = sort("Hm.\n</think>\nIt is late.", step, thinking=THOUGHT[0])
     assert "".join(said) == "It is late."
 
 
 @STEPS
 def test_a_thought_without_end_is_no_answer(step: int) -> None:
-    assert "".join(sort("Hm, let me think", step, thinking=True)[0]) == ""
+    assert "".join(sort("Hm, let me think", step, thinking=THOUGHT[0])[0]) == ""
+
+
+@STEPS
+def test_a_call_without_marks_behind_a_thought_is_a_call(step: int) -> None:
+    said, answer = sort(f"<think>Hm.</think>\n\n{CALLS['plain']}", step)
+    assert answer.calls == [TIME]
+    assert "".join(said) == ""
 
 
 @STEPS
@@ -167,6 +174,7 @@ def test_without_functions_marks_are_words(step: int) -> None:
         '{"name": "get_time", "arguments": {"a": }}',
         "<function=>",
         "",
+        "[" * 20_000,
     ],
 )
 def test_what_is_no_call_is_told_apart(body: str, step: int) -> None:
@@ -202,6 +210,6 @@ def test_an_opened_call_needs_no_mark(step: int) -> None:
 def test_every_mark_is_held_back_from_its_first_character() -> None:
     for marks in (*MARKS, *THOUGHT):
         answer = AnswerText((), NAMES)
-        answer.feed(b"So. ")
+        answer.feed(b"So.\n")
         for character in marks.begin:
             assert answer.feed(character.encode()) == "", marks.begin

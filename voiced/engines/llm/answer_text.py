@@ -9,9 +9,9 @@ from __future__ import annotations
 import codecs
 from typing import TYPE_CHECKING, Literal
 
+from voiced.engines.llm.thoughts import ThoughtFilter, overlap
 from voiced.engines.llm.tool_calls import (
     MARKS,
-    THOUGHT,
     Call,
     Marks,
     Unreadable,
@@ -23,7 +23,7 @@ from voiced.engines.llm.tool_calls import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-State = Literal["words", "call", "thought", "plain", "stopped"]
+State = Literal["words", "call", "plain", "stopped"]
 
 MOST_CALL = 65_536
 """Characters of one call; a model that never closes it is read no further."""
@@ -32,8 +32,8 @@ MOST_CALL = 65_536
 class AnswerText:
     """Feed it pieces; it returns the words that are safe to say. `calls` are those read so far.
 
-    `functions` are the names that were offered: without any, nothing is taken for a call. With
-    `thinking`, the answer begins inside a thought; with `opened`, inside a call.
+    `functions` are the names that were offered: without any, nothing is taken for a call. The
+    answer begins inside a thought with the marks `thinking`, or a call with the marks `opened`.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class AnswerText:
         stops: Sequence[str] = (),
         functions: Collection[str] = (),
         *,
-        thinking: bool = False,
+        thinking: Marks | None = None,
         opened: Marks | None = None,
     ) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -50,13 +50,11 @@ class AnswerText:
         self._held = ""
         self._said = False
         self._marks: Marks | None = opened
-        self._state: State = "thought" if thinking else "words"
-        if thinking:
-            self._marks = THOUGHT[0]
-        elif opened is not None:
+        self._state: State = "plain" if functions else "words"
+        # Nothing is a thought within a call that was begun for the model.
+        self._thoughts = ThoughtFilter(thinking=thinking) if opened is None else None
+        if opened is not None:
             self._state = "call"
-        elif functions:
-            self._state = "plain"
         self.calls: list[Call] = []
         self.broken: str = ""
         """Why a call could not be read; "" where all could."""
@@ -74,13 +72,18 @@ class AnswerText:
 
     def feed(self, piece: bytes) -> str:
         """The words that are certain now."""
-        self._held += self._decoder.decode(piece)
+        self._take(self._decoder.decode(piece))
         return self._advance(last=False)
 
     def finish(self) -> str:
         """The answer is over: what was held back after all."""
-        self._held += self._decoder.decode(b"", True)
+        self._take(self._decoder.decode(b"", True))
+        if self._thoughts is not None:
+            self._held += self._thoughts.finish()
         return self._advance(last=True)
+
+    def _take(self, text: str) -> None:
+        self._held += text if self._thoughts is None else self._thoughts.feed(text)
 
     def _advance(self, *, last: bool) -> str:
         said: list[str] = []
@@ -91,7 +94,7 @@ class AnswerText:
                 self._plain(last)
             elif self._state == "words":
                 said.append(self._words(last))
-            elif self._state in ("call", "thought"):
+            elif self._state == "call":
                 self._inside(last)
             else:
                 self._held = ""
@@ -119,9 +122,8 @@ class AnswerText:
 
     def _words(self, last: bool) -> str:
         """Say what comes before the next mark or stop string."""
-        marks = (*THOUGHT, *MARKS) if self._functions else THOUGHT
         sought: list[tuple[str, Marks | None]] = [(stop, None) for stop in self._stops]
-        sought += [(mark.begin, mark) for mark in marks]
+        sought += [(mark.begin, mark) for mark in MARKS if self._functions]
         found = [(at, mark) for text, mark in sought if (at := self._held.find(text)) >= 0]
         at, mark = min(found, key=lambda entry: entry[0], default=(-1, None))
         if at >= 0:
@@ -129,42 +131,29 @@ class AnswerText:
             if mark is None:
                 self._state, self._held = "stopped", ""
             else:
-                self._state = "thought" if mark in THOUGHT else "call"
-                self._marks, self._held = mark, rest.removeprefix(mark.begin)
+                self._state, self._marks = "call", mark
+                self._held = rest.removeprefix(mark.begin)
             return said
-        keep = 0 if last else _overlap(self._held, [text for text, _ in sought])
+        keep = 0 if last else overlap(self._held, [text for text, _ in sought])
         certain = len(self._held) - keep
         said, self._held = self._held[:certain], self._held[certain:]
         return said
 
     def _inside(self, last: bool) -> None:
-        """Inside a call or a thought: wait for its end."""
+        """Inside a call: wait for its end."""
         assert self._marks is not None
         end = self._marks.end
         at = self._held.find(end) if end else -1
         if at < 0 and not last:
-            if self._state == "thought":
-                keep = _overlap(self._held, (end,))
-                self._held = self._held[len(self._held) - keep :]
-            elif len(self._held) > MOST_CALL:
+            if len(self._held) > MOST_CALL:
                 self._state, self.broken = "stopped", "it does not end"
             return
         body = self._held if at < 0 else self._held[:at]
         rest = "" if at < 0 else self._held[at + len(end) :]
-        if self._state == "call":
-            try:
-                self.calls += read_calls(self._marks, body)
-            except Unreadable as exc:
-                self.broken = str(exc)
+        try:
+            self.calls += read_calls(self._marks, body)
+        except Unreadable as exc:
+            self.broken = str(exc)
         self._state, self._held = "words", rest
         if at >= 0:
             self._held = self._held.lstrip() if not self._said else self._held
-
-
-def _overlap(text: str, sought: Sequence[str]) -> int:
-    """How many characters at the end of `text` may be the beginning of one of `sought`."""
-    longest = max((len(word) for word in sought), default=1) - 1
-    for length in range(min(longest, len(text)), 0, -1):
-        if any(word.startswith(text[-length:]) for word in sought):
-            return length
-    return 0

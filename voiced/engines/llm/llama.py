@@ -31,6 +31,7 @@ from voiced.engines.llm.llama_sampler import Sampler, Sampling, call_grammar
 from voiced.engines.llm.memory_need import check_memory
 from voiced.engines.llm.prompt import Dialect, Prompt, Prompter, dialect_of
 from voiced.engines.llm.sequences import Sequences
+from voiced.engines.llm.thoughts import thought_begun
 from voiced.engines.llm.tool_calls import MARKS, THOUGHT, Marks
 from voiced.engines.memory import free_memory
 from voiced.engines.ports import PREFILL, EngineInfo, Work
@@ -230,9 +231,8 @@ class LlamaEngine:
         }
 
     def _answer(self, prompt: Prompt, tools: Sequence[Mapping[str, Any]]) -> AnswerText:
-        thinking = prompt.text.rstrip().endswith(THOUGHT[0].begin)
         names = {tool["name"] for tool in tools}
-        return AnswerText(self._options.stop, names, thinking=thinking)
+        return AnswerText(self._options.stop, names, thinking=thought_begun(prompt.text))
 
     def _write(
         self, work: Work, sampler: Sampler, sequence: int, answer: AnswerText, limit: int
@@ -280,8 +280,8 @@ class LlamaEngine:
     ) -> list[int]:
         """Begin the call for the model and bind it by a grammar; the prompt with that beginning."""
         opening = self._dialect.opening
-        if prompt.text.rstrip().endswith(THOUGHT[0].begin):
-            opening = f"\n{THOUGHT[0].end}\n\n{opening}"
+        if (thought := thought_begun(prompt.text)) is not None:
+            opening = f"\n{thought.end}\n\n{opening}"
         if not any(sampler.constrain(g) for g in call_grammar(tools, self._dialect.key)):
             raise ToolChoiceError("The parameters of that function cannot be made a grammar.")
         return self._context.vocabulary.tokens(prompt.text + opening)

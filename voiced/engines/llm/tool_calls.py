@@ -41,7 +41,12 @@ MARKS = (
     Marks("<function=", "</function>"),
 )
 
-THOUGHT = (Marks("<think>", "</think>"), Marks("<|START_THINKING|>", "<|END_THINKING|>"))
+THOUGHT = (
+    Marks("<think>", "</think>"),
+    Marks("<thinking>", "</thinking>"),
+    Marks("[THINK]", "[/THINK]"),
+    Marks("<|START_THINKING|>", "<|END_THINKING|>"),
+)
 """What is meant for nobody's ears."""
 
 FENCE = re.compile(r"\A\s*```(?:json)?\s*\n?(.*?)\n?\s*```\s*\Z", re.DOTALL)
@@ -92,7 +97,7 @@ def _json_calls(body: str) -> list[Call]:
     while rest:
         try:
             value, end = json.JSONDecoder(strict=False).raw_decode(rest)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise Unreadable(str(exc)) from exc
         calls += map(_json_call, value if isinstance(value, list) else [value])
         rest = rest[end:].lstrip().removeprefix(";").lstrip()
@@ -115,7 +120,7 @@ def _json_call(item: object) -> Call:
 def _first_json(text: str) -> object:
     try:
         return json.JSONDecoder(strict=False).raw_decode(text.strip())[0]
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise Unreadable(str(exc)) from exc
 
 
@@ -142,7 +147,7 @@ def _literal(text: str) -> object:
     """A parameter's value, which is JSON where it can be and else text."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
