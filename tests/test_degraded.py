@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from tests.engines.http_peer import HttpPeer, answer, http_peer, says
+from tests.engines.http_peer import Exchange, HttpPeer, answer, chunk, http_peer, says
 from tests.patience import CEILING_S
 from tests.realtime.live import (
     Client,
@@ -210,6 +210,36 @@ async def test_engines_of_our_own_can_go_first(tmp_path: Path) -> None:
             response = (await client.until("response.done"))["response"]
             assert response["output"][0]["content"][0]["transcript"] == "I am there."
             assert [exchange.path for exchange in peer.asked] == ["/v1/chat/completions"]
+
+
+async def test_what_was_heard_is_not_answered_a_second_time(tmp_path: Path) -> None:
+    """A server dies in the middle, with sound sent already; another one would be there."""
+    heard = trio.Event()
+
+    async def dies(exchange: Exchange) -> None:
+        await exchange.begin(content_type="text/event-stream", transfer_encoding="chunked")
+        await exchange.events(chunk("The sky is blue. It is "), done=False)
+        await heard.wait()
+        await exchange.break_off()
+
+    async with http_peer(dies) as bad, http_peer(says("I am there.")) as good:
+        servers = [{"url": bad.url, "name": "bad"}, {"url": good.url, "name": "good"}]
+        environ = {"VOICED_LLM__PROVIDERS": toml_of(servers), "VOICED_LLM__FAST_PATH": "false"}
+        async with served(tmp_path, **environ) as running, connected(running.url) as client:
+            await client.add_text("why is the sky blue")
+            await client.send("response.create")
+            await client.until("response.output_audio.delta")
+            heard.set()
+            response = (await client.until("response.done"))["response"]
+            assert response["status"] == "failed"
+            assert response["status_details"]["error"]["code"] == "provider_failed"
+            [item] = response["output"]
+            assert item["content"][0]["transcript"].startswith("The sky is blue.")
+            assert good.asked == []
+            # The next turn is the other one's: this one has just failed.
+            response = await client.type_in("and the grass")
+            assert response["output"][0]["content"][0]["transcript"] == "I am there."
+            assert len(bad.asked) == 1
 
 
 async def spoken(client: Client, pcm: bytes) -> dict[str, Any]:

@@ -170,7 +170,7 @@ class ProviderFailed(EngineError):
 
     `counts` is whether that tells against the server, and not merely against the request;
     `pause_s` is how long it asks to be left alone, where it does; `absent`, that there is no such
-    path or model.
+    path or model; `unreached`, that it took no request at all.
     """
 
     code = "provider_failed"
@@ -182,9 +182,11 @@ class ProviderFailed(EngineError):
         counts: bool = True,
         pause_s: float | None = None,
         absent: bool = False,
+        unreached: bool = False,
     ) -> None:
         super().__init__(message, public="A service that this needs cannot be reached.")
         self.absent = absent
+        self.unreached = unreached
         self.counts = counts
         self.pause_s = pause_s
 

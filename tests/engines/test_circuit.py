@@ -134,3 +134,31 @@ def test_no_pause_is_longer_than_the_longest(circuit: Circuit) -> None:
     circuit.admit()
     circuit.failed(pause_s=1e9)
     assert circuit.opens_in_s == LONGEST_PAUSE_S
+
+
+def trusted(circuit: Circuit) -> bool:
+    return circuit.trusted
+
+
+def test_who_just_failed_is_not_trusted_for_twice_as_long_each_time(
+    circuit: Circuit, clock: Clock
+) -> None:
+    assert trusted(circuit)
+    for pause_s in (30, 60, 120, 240):
+        fail(circuit, 1)
+        clock.now += pause_s - 0.1
+        assert not trusted(circuit)
+        assert circuit.passes
+        clock.now += 0.1
+        assert trusted(circuit)
+    fail(circuit, 1)
+    assert state(circuit) == "open"
+    clock.now += LONGEST_PAUSE_S - 0.1
+    assert state(circuit) == "trial"
+    assert not trusted(circuit)
+    clock.now += 0.1
+    assert trusted(circuit)
+    circuit.admit()
+    assert not trusted(circuit)  # somebody tries it
+    circuit.succeeded()
+    assert trusted(circuit)

@@ -186,6 +186,51 @@ async def test_a_stream_that_ends_without_its_last_word_is_whole_where_the_reaso
         assert text_of(await ask(llm)) == "Yes."
 
 
+# -- thoughts -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [1, 4, 11, 99])
+async def test_thoughts_in_the_content_are_not_passed_on(step: int) -> None:
+    text = "<think>\nNoon, or is it?\n</think>\n\nIt is noon. Write <think> so."
+    pieces = [text[at : at + step] for at in range(0, len(text), step)]
+    async with http_peer(says(*pieces)) as peer, llm_at(peer) as (llm, _):
+        parts = await ask(llm)
+    assert text_of(parts) == "It is noon. Write <think> so."
+    assert all(part.text for part in parts if isinstance(part, TextDelta))
+
+
+async def test_what_only_begins_like_a_thought_is_passed_on_at_the_end() -> None:
+    async with http_peer(says("It is noon.\n", "<thin")) as peer, llm_at(peer) as (llm, _):
+        parts = await ask(llm)
+    assert text_of(parts) == "It is noon.\n<thin"
+    assert isinstance(parts[-1], ReplyEnd)
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+async def test_thoughts_in_a_field_of_their_own_are_not_passed_on(field: str) -> None:
+    script = streams(
+        chunk(**{field: "Noon, "}),
+        chunk(None, content=None, **{field: "or is it?"}),
+        chunk("It is noon."),
+        chunk(finish="stop"),
+    )
+    async with http_peer(script) as peer, llm_at(peer) as (llm, _):
+        assert text_of(await ask(llm)) == "It is noon."
+
+
+async def test_thoughts_among_the_parts_of_the_content_are_not_passed_on() -> None:
+    """As Mistral's models that reason write."""
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Noon, or is it?"}]}
+    script = streams(
+        chunk(content=[thought]),
+        chunk(content=[{"type": "text", "text": "It is "}]),
+        chunk("noon."),
+        chunk(finish="stop"),
+    )
+    async with http_peer(script) as peer, llm_at(peer) as (llm, _):
+        assert text_of(await ask(llm)) == "It is noon."
+
+
 # -- what goes wrong ------------------------------------------------------------------------
 
 

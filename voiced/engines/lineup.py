@@ -178,7 +178,7 @@ def make_tts(settings: Settings, lineup: Lineup) -> Tts:
 
 def member(provider: Provider, engine: _EngineT) -> Member[_EngineT]:
     """A server among others."""
-    return Member(provider.name, engine, lambda: provider.usable)
+    return Member(provider.name, engine, lambda: provider.trusted)
 
 
 def works(host: EngineHost) -> Callable[[], bool]:

@@ -11,6 +11,7 @@ import msgspec
 
 from voiced.engines.http.peer import ANY_MODEL
 from voiced.engines.http.sse import SseReader
+from voiced.engines.llm.thoughts import ThoughtFilter
 from voiced.engines.ports import EngineInfo, Priority, ReplyEnd, TextDelta, ToolCall
 from voiced.errors import ProviderFailed
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 8 << 20
 """Of one streamed answer; each token comes in some 200 bytes of JSON."""
+
+STILL_THINKING = "it was still thinking when its answer was due (first_s)"
 
 MOST_CALLS = 32
 MOST_ARGUMENT_CHARACTERS = 65_536
@@ -43,9 +46,30 @@ class _CallDelta(msgspec.Struct):
     function: _Function | None = None
 
 
+class _ContentPart(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+
+
 class _Delta(msgspec.Struct):
-    content: str | None = None
+    content: str | list[_ContentPart] | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
     tool_calls: list[_CallDelta] | None = None
+
+    @property
+    def text(self) -> str:
+        """What is for the user, thoughts between marks included."""
+        if isinstance(self.content, list):
+            parts = (part.text for part in self.content if part.type == "text")
+            return "".join(text for text in parts if text)
+        return self.content or ""
+
+    @property
+    def thinks(self) -> bool:
+        """Whether it holds thoughts in a place of their own. Servers differ in which."""
+        apart = self.reasoning_content or self.reasoning
+        return bool(apart) or (isinstance(self.content, list) and bool(self.content))
 
 
 class _Choice(msgspec.Struct):
@@ -70,11 +94,14 @@ _decoder = msgspec.json.Decoder(_Chunk)
 class ChatStream:
     """Puts together what the events of one streamed answer say. Sans-I/O.
 
-    Text is passed on as it comes; calls when they are whole, at the end.
+    Text is passed on as it comes, without thoughts; calls when they are whole, at the end.
     """
 
     def __init__(self) -> None:
         self.text_seen = False
+        self.thought = False
+        """Whether there has been anything of a thought."""
+        self._thoughts = ThoughtFilter()
         self._calls: list[_Called] = []
         self._finish = ""
         self._done = False
@@ -106,21 +133,27 @@ class ChatStream:
         text = ""
         for choice in chunk.choices or ():
             if choice.delta is not None:
-                text += choice.delta.content or ""
+                text += choice.delta.text
+                self.thought = self.thought or choice.delta.thinks
                 for call in choice.delta.tool_calls or ():
                     self._add_call(call)
             self._finish = choice.finish_reason or self._finish
-        self.text_seen = self.text_seen or bool(text)
         self._words += len(text.split())
+        text = self._thoughts.feed(text)
+        self.thought = self.thought or self._thoughts.thought
+        self.text_seen = self.text_seen or bool(text)
         return text
 
     def end(self, words_read: int) -> list[ReplyPart]:
-        """The calls and the end. Raises `ProviderFailed` where the answer broke off.
+        """The last words, the calls and the end. Raises `ProviderFailed` where the answer broke
+        off.
 
         Tokens of a server that does not count them are words.
         """
         if not self._finish:
             raise ProviderFailed("it broke off its answer")
+        rest = self._thoughts.finish()
+        words: list[ReplyPart] = [TextDelta(rest)] if rest else []
         calls: list[ReplyPart] = []
         for call in self._calls:
             if not call.name:
@@ -136,7 +169,7 @@ class ChatStream:
             output_tokens=self._words if written is None else max(0, written),
         )
         # Of a call that was cut by the limit there is nothing to run.
-        return [end] if end.finish == "length" else [*calls, end]
+        return [*words, end] if end.finish == "length" else [*words, *calls, end]
 
     def _add_call(self, delta: _CallDelta) -> None:
         called = self._called(delta)
@@ -240,6 +273,8 @@ class _Answer:
                 text += self._stream.take(data)
         if self._stream.begun:
             self._deadlines.begun()
+        elif self._stream.thought:
+            self._deadlines.late = STILL_THINKING
         if text:
             self._ready.append(TextDelta(text))
         if self._stream.over or not portion:

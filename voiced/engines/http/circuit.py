@@ -29,6 +29,7 @@ class Circuit:
         self._open_s = open_s
         self._count = 0
         self._last_failed = False
+        self._failed_at = 0.0
         self._open_until: float | None = None
         self._trying = False
 
@@ -50,6 +51,17 @@ class Circuit:
         """Whether `admit` would let a request pass now."""
         state = self.state
         return state != "open" and not (state == "trial" and self._trying)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether a request would pass that should not be lost: the last one did not fail, or long
+        enough ago. Each failure in a row doubles how long that is, since a server that takes
+        requests and never answers costs somebody the whole deadline each time."""
+        if not self.passes:
+            return False
+        pause_s = self._open_s * 2 ** min(self._count - 1, 10)
+        waited_s = self._clock() - self._failed_at
+        return not self._last_failed or waited_s >= min(pause_s, LONGEST_PAUSE_S)
 
     @property
     def opens_in_s(self) -> float:
@@ -83,6 +95,7 @@ class Circuit:
         """It did not. `pause_s`: it asks to be left alone for so long, which opens the circuit."""
         self._count += 1
         self._last_failed = True
+        self._failed_at = self._clock()
         was_trial = self.state == "trial"
         self._trying = False
         if pause_s is not None:

@@ -61,6 +61,8 @@ class Deadlines:
         self._left_s = first_s
         self._total_left_s = total_s
         self._begun = False
+        self.late = "it did not begin to answer in time"
+        """What is wrong where the first word does not come in time."""
 
     def begun(self) -> None:
         """The first word is there."""
@@ -80,7 +82,7 @@ class Deadlines:
             raise ProviderFailed("it took too long over its answer")
         if self._begun:
             raise ProviderFailed("it stopped in the middle of its answer")
-        raise ProviderFailed("it did not begin to answer in time")
+        raise ProviderFailed(self.late)
 
 
 class Body:
@@ -243,7 +245,8 @@ class mapped:
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, httpx2.HTTPError | httpx2.StreamError):
-            raise ProviderFailed(reason(error)) from error
+            unreached = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            raise ProviderFailed(reason(error), unreached=unreached) from error
 
 
 def reason(error: Exception) -> str:

@@ -48,6 +48,9 @@ class Provider:
         self.circuit = Circuit(clock=trio.current_time, open_s=CHECK_S)
         self._running = 0
         self._trouble = ""
+        self._look_refutes = True
+        """Whether the trouble is over once a look at the server finds nothing amiss. What it does
+        with a request shows in none: its list of models may be there, and its model not."""
         self._failed = trio.Event()
         self._log = structlog.get_logger(__name__).bind(engine=f"{kind}.{self.name}")
 
@@ -55,6 +58,11 @@ class Provider:
     def usable(self) -> bool:
         """Whether a request would be tried now."""
         return self.circuit.passes
+
+    @property
+    def trusted(self) -> bool:
+        """Whether it is asked in its turn, and not behind those that work."""
+        return self.circuit.trusted
 
     @property
     def trouble(self) -> str:
@@ -78,7 +86,7 @@ class Provider:
         except ProviderFailed as error:
             if not attempt.settled and error.counts:
                 attempt.settled = True
-                self.note_failure(error)
+                self.note_failure(error, look_refutes=error.unreached)
             elif not attempt.settled:
                 self._log.info("provider declined a request", reason=str(error))
             raise
@@ -97,8 +105,9 @@ class Provider:
             self._log.info("provider works again")
         self._trouble = ""
 
-    def note_failure(self, error: ProviderFailed) -> None:
+    def note_failure(self, error: ProviderFailed, *, look_refutes: bool) -> None:
         """It does not."""
+        self._look_refutes = look_refutes
         self.circuit.failed(error.pause_s)
         self._trouble = str(error)
         self._log.warning(
@@ -113,8 +122,9 @@ class Provider:
     async def watch(self) -> None:
         """Look at the server now, and from then on while it does not work, until cancelled.
 
-        While it works nobody looks: requests tell. The look at an open circuit's end is the
-        trial, so that nobody's words are spent on finding out.
+        While it works nobody looks: requests tell. A server that could not be reached is tried
+        by a look, so that nobody's words are spent on finding out; one that took a request and
+        failed, by the next request that may be.
         """
         while True:
             await self._look()
@@ -130,13 +140,14 @@ class Provider:
         try:
             await self.peer.check()
         except ProviderFailed as error:
-            self.note_failure(error)
+            self.note_failure(error, look_refutes=self._look_refutes or not self._trouble)
         except BaseException:
             self.circuit.released()
             raise
         else:
-            if self.circuit.failures_in_a_row > failures:
-                self.circuit.released()  # a request has failed since, and that is newer
+            newer = self.circuit.failures_in_a_row > failures
+            if newer or not self._look_refutes:
+                self.circuit.released()  # what a request has found out counts
                 return
             self._tell_recovery()
             self.circuit.recovered()
