@@ -6,7 +6,8 @@ from typing import Any
 
 from voiced.engines.ports import Timed
 from voiced.media.transcribing import Passage
-from voiced.web.transcription_answers import list_segments, make_verbose
+from voiced.media.transcripts import list_segments
+from voiced.web.transcription_answers import make_verbose
 from voiced.web.transcription_form import TranscriptionForm
 
 

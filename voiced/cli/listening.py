@@ -13,7 +13,8 @@ from voiced.cli.engines import open_engine
 from voiced.cli.progress import show_progress
 from voiced.engines.clients_stt import EngineStt
 from voiced.errors import AudioError
-from voiced.media.transcribing import Passage, Transcriber, decode_job, transcribe_recording
+from voiced.media.transcribing import Heard as HeardPassage
+from voiced.media.transcribing import Transcriber, decode_job, transcribe_recording
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,8 @@ async def transcribe_file(path: Path, settings: Settings, *, whole: bool) -> lis
     file = open_recording(path)
     heard: list[Heard] = []
 
-    async def add(passage: Passage) -> None:
+    async def add(one: HeardPassage) -> None:
+        passage = one.passage
         heard.append(Heard(passage.start_s, passage.end_s, passage.text, passage.confidence))
 
     with file:

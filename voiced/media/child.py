@@ -29,8 +29,9 @@ _READ_BYTES = 65_536
 PROGRESS_S = 10.0
 """A word to the daemon comes at least each time so much of a recording has been read."""
 
-ENCODE_CPU_S = 300.0
-"""Ten times what the longest speech takes on a Raspberry Pi."""
+ENCODE_CPU_S = 60.0
+ENCODE_CPU_SHARE = 0.1
+"""Of the time that a speech lasts: ten times what it takes on a Raspberry Pi."""
 
 NICE = {"decode": 7, "encode": 2}
 """As engines have it: somebody listens to what is encoded, and waits for what is decoded."""
@@ -42,11 +43,9 @@ def decode(file_descriptor: int, job: wire.DecodeJob, send: Send) -> None:
     from voiced.media.confine import confine
     from voiced.media.decode import Source, decode_audio, rehearse
     from voiced.media.stretches import Cutter
-    from voiced.turns.silero import SileroState, SileroVad
+    from voiced.turns.silero import SileroStream, SileroVad
 
-    vad = SileroVad.load()
-    state = SileroState()
-    cutter = Cutter(job, lambda samples: vad.probabilities(state, samples))
+    cutter = Cutter(job, SileroStream(SileroVad.load()))
     rehearse()
     # Decoding takes less than a fiftieth of its time on a Raspberry Pi, listening a hundredth.
     confine(cpu_s=60 + job.max_s / 10)
@@ -79,7 +78,7 @@ def encode(requests: int, job: wire.EncodeJob, send: Send) -> None:
 
     codec = CODECS[job.format]
     rehearse(codec)
-    confine(ENCODE_CPU_S)
+    confine(ENCODE_CPU_S + ENCODE_CPU_SHARE * job.longest_s)
     send(wire.Began())
     encoded = bytearray()
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from voiced.engines.ports import Timed
 
 
 def write_srt(segments: Iterable[Timed]) -> str:
     """SubRip: numbered cues, commas in times, a blank line after each."""
-    return "".join(
+    return "".join(srt_cues(segments))
+
+
+def srt_cues(segments: Iterable[Timed]) -> Iterator[str]:
+    """The same, cue by cue."""
+    return (
         f"{number}\n{_time(one.start, ',')} --> {_time(one.end, ',')}\n{_plain(one.text)}\n\n"
         for number, one in enumerate(segments, 1)
     )
@@ -20,11 +25,15 @@ def write_srt(segments: Iterable[Timed]) -> str:
 
 def write_vtt(segments: Iterable[Timed]) -> str:
     """WebVTT."""
-    cues = (
-        f"{_time(one.start, '.')} --> {_time(one.end, '.')}\n{_escape(_plain(one.text))}\n\n"
-        for one in segments
-    )
-    return "WEBVTT\n\n" + "".join(cues)
+    return "".join(vtt_cues(segments))
+
+
+def vtt_cues(segments: Iterable[Timed]) -> Iterator[str]:
+    """The same, in portions: its head, and cue by cue."""
+    yield "WEBVTT\n\n"
+    for one in segments:
+        times = f"{_time(one.start, '.')} --> {_time(one.end, '.')}"
+        yield f"{times}\n{_escape(_plain(one.text))}\n\n"
 
 
 def _time(seconds: float, point: str) -> str:

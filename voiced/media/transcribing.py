@@ -40,6 +40,15 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
     words: tuple[Timed, ...] = ()
 
 
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """A passage, `engine_s` that the engine took for it, waits included, and where the cutting
+    stands behind it."""
+
+    passage: Passage
+    engine_s: float
+    after: wire.CutPoint
+
+
 def decode_job(settings: Settings, *, whole: bool = False) -> wire.DecodeJob:
     """Cut as conversations are cut into turns; `whole` only where a stretch gets too long."""
     turns = settings.turn_detection
@@ -68,14 +77,16 @@ async def transcribe_recording(
     file_descriptor: int,
     job: wire.DecodeJob,
     transcriber: Transcriber,
-    heard: Callable[[Passage], Awaitable[None]],
+    heard: Callable[[Heard], Awaitable[None]],
     advance: Callable[[float, float | None], None] = lambda position_s, duration_s: None,
 ) -> float:
     """Transcribe the recording that is open as `file_descriptor`; returns its length in seconds.
 
     `heard` is given each passage as soon as it is understood, `advance` how far the recording
     was read, and its length where it claims one. While a stretch is transcribed the next one is
-    decoded, and no more. Raises `AudioError` where it is no recording, and `EngineError`;
+    decoded, and no more. With `job.resume` it goes on behind what was heard once: the recording is
+    decoded again from its beginning, since only that gives the very same sound, but not listened
+    to. Raises `AudioError` where it is no recording, and `EngineError`;
     cancelling ends both the decoder and the engine's work.
     """
     duration_s: float | None = None
@@ -83,8 +94,11 @@ async def transcribe_recording(
         while True:
             message = await decoder.receive()
             if isinstance(message, wire.Stretch):
+                began = trio.current_time()
                 transcript = await _transcribe(message.pcm, transcriber)
-                await heard(_passage(message, transcript))
+                engine_s = trio.current_time() - began
+                passage = _passage(message, transcript)
+                await heard(Heard(passage=passage, engine_s=engine_s, after=message.after))
                 advance(message.end_s, duration_s)
             elif isinstance(message, wire.Opened):
                 duration_s = message.duration_s

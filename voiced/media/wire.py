@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from voiced.engines.wire import HEADER_BYTES, MAX_FRAME_BYTES, FrameReader
+from voiced.turns.detector import Memory
 
 LONGEST_STRETCH_S = 300.0
 """Bound on one stretch: 9.6 MB of PCM, which fits into a frame."""
@@ -20,6 +21,29 @@ assert LONGEST_STRETCH_S * 32_000 < MAX_FRAME_BYTES - 1_024
 
 class _Message(msgspec.Struct, gc=False, tag=str.lower, tag_field="op"):
     """Base of every message. Untracked by the collector: decoded data holds no cycles."""
+
+
+# -- where the cutting of a recording stands ---------------------------------------------
+
+
+class CutPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the cutting of a recording remembers behind one of its stretches.
+
+    Who cuts on from here finds the same stretches, to the sample, as who never stopped: what was
+    listened to need not be listened to again, only be decoded. It is the state between two batches;
+    `passed` counts the stretches that lie behind all the same, since they ended within the batch
+    that comes next. Places are samples at 16 kHz from the start of the recording.
+    """
+
+    passed: int
+    kept_from: int
+    open: tuple[int, int] | None
+    end: int
+    probabilities: bytes
+    """Of speech, for the chunks from `kept_from` on: float32."""
+    listener: bytes
+    """What Silero remembers."""
+    detector: Memory
 
 
 # -- what to do, on the command line as JSON ----------------------------------------------
@@ -39,6 +63,8 @@ class DecodeJob(msgspec.Struct, frozen=True, kw_only=True):
     acoustic_end: bool = True
     longest_s: float = STRETCH_S
     whole: bool = False
+    resume: CutPoint | None = None
+    """Go on behind the stretch that this came with; all else must be as it was then."""
 
 
 class EncodeJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +72,8 @@ class EncodeJob(msgspec.Struct, frozen=True, kw_only=True):
 
     format: str
     rate_hz: int
+    longest_s: float = 3_600.0
+    """Of speech; the processor time that it may take goes by that."""
 
 
 # -- daemon to child, encoding only -------------------------------------------------------
@@ -81,7 +109,7 @@ class Stretch(_Message):
 
     All times are seconds from the start of the recording. `pcm` lasts from `start_s` to `end_s`,
     the speech in it from `speech_start_s` to `speech_end_s`; `speech_prob` is the mean
-    probability of speech there, by Silero.
+    probability of speech there, by Silero. `after` is where the cutting stands behind it.
     """
 
     start_s: float
@@ -90,6 +118,7 @@ class Stretch(_Message):
     speech_end_s: float
     speech_prob: float
     pcm: bytes
+    after: CutPoint
 
 
 class Progress(_Message):

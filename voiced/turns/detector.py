@@ -55,6 +55,18 @@ class Stopped(Struct, frozen=True):
     speech_end: int
 
 
+class Memory(Struct, frozen=True, kw_only=True):
+    """All that a detector remembers of its stream, so that another one may go on."""
+
+    position: int
+    speaking: bool
+    onset: int
+    end: int | None
+    sounding_until: int
+    floor: float | None
+    peak: float
+
+
 class TurnDetector:
     """Follows one stream. Feed it every chunk in order; it keeps no audio."""
 
@@ -105,6 +117,29 @@ class TurnDetector:
         if self._end is None or rms > self._audible():
             return None
         return self._stop_if_due(self.position + samples)
+
+    @property
+    def memory(self) -> Memory:
+        """What was learned of the stream so far; settings are no part of it."""
+        return Memory(
+            position=self.position,
+            speaking=self.speaking,
+            onset=self._onset,
+            end=self._end,
+            sounding_until=self._sounding_until,
+            floor=self._floor,
+            peak=self._peak,
+        )
+
+    @memory.setter
+    def memory(self, memory: Memory) -> None:
+        self.position = memory.position
+        self.speaking = memory.speaking
+        self._onset = memory.onset
+        self._end = memory.end
+        self._sounding_until = memory.sounding_until
+        self._floor = memory.floor
+        self._peak = memory.peak
 
     def reset(self) -> None:
         """Nobody speaks; levels learned so far are kept."""

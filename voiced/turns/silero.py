@@ -42,6 +42,18 @@ class SileroState:
         self.h = self.c = NOTHING_HEARD
         self.context = NO_CONTEXT
 
+    def to_bytes(self) -> bytes:
+        """The state, to be kept: float32, in the byte order of the machine."""
+        return b"".join(part.tobytes() for part in (self.h, self.c, self.context))
+
+    def restore(self, data: bytes) -> None:
+        """Take up a state that `to_bytes` gave. Raises `ValueError` where it is none."""
+        values = np.frombuffer(data, np.float32)
+        if len(values) != 2 * NOTHING_HEARD.size + CONTEXT:
+            raise ValueError("this is no state of Silero's")
+        h, c, self.context = np.split(values, (NOTHING_HEARD.size, 2 * NOTHING_HEARD.size))
+        self.h, self.c = h.reshape(NOTHING_HEARD.shape), c.reshape(NOTHING_HEARD.shape)
+
 
 class SileroVad:
     """The model, shared by all streams. `load()` once; raises `ModelError`."""
@@ -84,6 +96,26 @@ class SileroVad:
         )
         probabilities: list[float] = found.reshape(-1).tolist()
         return probabilities
+
+
+class SileroStream:
+    """One stream and the model that listens to it: a `voiced.media.stretches.Listener`."""
+
+    def __init__(self, vad: SileroVad) -> None:
+        self._vad = vad
+        self._state = SileroState()
+
+    def hear(self, samples: NDArray[np.float32]) -> list[float]:
+        """See `SileroVad.probabilities`."""
+        return self._vad.probabilities(self._state, samples)
+
+    def to_bytes(self) -> bytes:
+        """See `SileroState.to_bytes`."""
+        return self._state.to_bytes()
+
+    def restore(self, data: bytes) -> None:
+        """See `SileroState.restore`."""
+        self._state.restore(data)
 
 
 def find_model() -> Path:

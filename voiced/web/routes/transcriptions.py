@@ -9,7 +9,8 @@ import structlog
 from quart import Blueprint, Response, request
 
 from voiced.media.subtitles import write_srt, write_vtt
-from voiced.media.transcribing import Passage, Transcriber, decode_job, transcribe_recording
+from voiced.media.transcribing import Heard, Passage, Transcriber, decode_job, transcribe_recording
+from voiced.media.transcripts import join_text, list_segments
 from voiced.settings_loader import state_directory
 from voiced.web.openapi import JSON, Answer, EventStream, documents
 from voiced.web.slots import Slots
@@ -22,8 +23,6 @@ from voiced.web.transcription_answers import (
     TextDone,
     TranscriptionAnswer,
     TranscriptionEvent,
-    join_text,
-    list_segments,
     make_verbose,
 )
 from voiced.web.transcription_form import (
@@ -115,8 +114,8 @@ class _Task:
             await self._stream(response, put)
             return
 
-        async def heard(passage: Passage) -> None:
-            self._passages.append(passage)
+        async def heard(one: Heard) -> None:
+            self._passages.append(one.passage)
 
         duration_s = await transcribe_recording(
             self._file.fileno(), self._job, self._transcriber, heard
@@ -133,9 +132,9 @@ class _Task:
         response.failure = encode_failure
         said: list[str] = []
 
-        async def heard(passage: Passage) -> None:
-            if passage.text:
-                delta = f" {passage.text}" if said else passage.text
+        async def heard(one: Heard) -> None:
+            if text := one.passage.text:
+                delta = f" {text}" if said else text
                 said.append(delta)
                 await put(encode_event(TextDelta(delta)))
 
