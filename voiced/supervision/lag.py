@@ -15,6 +15,8 @@ import msgspec
 import structlog
 import trio
 
+from voiced.telemetry.distribution import Distribution
+
 # 20 samples a second cost 0.1 % of a core, and find a stall of 50 ms every time.
 PERIOD_S = 0.05
 # A minute at that rate: 1,200 floats.
@@ -22,6 +24,8 @@ WINDOW = 1200
 # A wake that is later than what the clients have in hand (session.audio_lead_ms) can be heard as a
 # gap. Less is a moment of a busy machine, and tells of a fault of ours only where it goes on.
 BAD_MS = 400.0
+# From a moment to what is heard as a gap, and beyond.
+BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 1.0, 5.0)
 LASTING, LASTING_S = 20, 10.0
 # Warnings are bounded too: a loop that is late all the time says so after twice as long each time.
 WARN_EVERY_S = (10.0, 600.0)
@@ -73,7 +77,7 @@ class Alarm:
 class LagMeter:
     """Measures the lag of the loop it runs in. `serve` is the task, `read` the result so far."""
 
-    __slots__ = ("_alarm", "_samples", "_slowest", "period_s")
+    __slots__ = ("_alarm", "_samples", "_slowest", "lateness", "period_s")
 
     def __init__(
         self, *, warn_ms: float = 100.0, period_s: float = PERIOD_S, window: int = WINDOW
@@ -81,6 +85,8 @@ class LagMeter:
         self._samples: deque[float] = deque(maxlen=window)
         self._slowest = _SlowestStep()
         self._alarm = Alarm(warn_ms)
+        #: Of all wakes since the start; what `reset` forgets is still in there.
+        self.lateness = Distribution(BOUNDS_S, recent=0)
         self.period_s = period_s
 
     def read(self) -> Lag:
@@ -120,6 +126,7 @@ class LagMeter:
                 now = trio.current_time()
                 lag_ms = max(0.0, (now - due) * 1000)
                 self._samples.append(lag_ms)
+                self.lateness.add(lag_ms / 1000)
                 task, held_ms = self._slowest.take()
                 if self._alarm.judge(now, lag_ms):
                     log.warning(

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 import structlog
 import trio
 
+from voiced.engines.ports import Priority
+from voiced.engines.record import Record
 from voiced.errors import SettingsError, ToolError
 from voiced.tools.clock import local_now
 from voiced.tools.home import NoHome
@@ -32,6 +34,11 @@ DEADLINE_S = 5.0
 _MOST_ARGUMENT_CHARACTERS = 16_384
 
 log = structlog.get_logger(__name__)
+
+Outcome = Literal["done", "declined", "bad_arguments", "failed", "timeout"]
+"""What became of a call. `declined`: the tool's own answer was that it cannot."""
+
+_FAULTS: dict[Outcome, str] = {"failed": "a call failed", "timeout": "a call took too long"}
 
 
 class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,12 +78,38 @@ class Services:
     """The wall clock, in the zone of this place."""
 
 
-class Toolbox:
-    """A set of tools by name. Holds no state of its own."""
+class ToolFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool, and how it did: `calls` is how many run now, and `record` what came of the others,
+    the failures by `Outcome`."""
 
-    def __init__(self, tools: Iterable[Tool]) -> None:
-        """Raises `SettingsError` for two tools of one name or a schema that cannot be checked."""
-        self._tools: dict[str, Tool] = {}
+    name: str
+    description: str
+    version: str
+    calls: int
+    record: Record
+
+
+class _Shelf:
+    """A tool in its place, with what is known about it."""
+
+    __slots__ = ("calls", "record", "tool", "version")
+
+    def __init__(self, tool: Tool, version: str) -> None:
+        self.tool = tool
+        self.version = version
+        self.calls = 0
+        self.record = Record(trio.current_time)
+
+
+class Toolbox:
+    """A set of tools by name. Of each it keeps how its calls went, and nothing else."""
+
+    def __init__(self, tools: Iterable[Tool], versions: Mapping[str, str] | None = None) -> None:
+        """`versions` are those of the packages that they come from, by name of the tool.
+
+        Raises `SettingsError` for two tools of one name or a schema that cannot be checked.
+        """
+        self._tools: dict[str, _Shelf] = {}
         for tool in tools:
             if tool.name in self._tools:
                 raise SettingsError(f"two tools are named {tool.name!r}")
@@ -84,7 +117,7 @@ class Toolbox:
                 check_schema(tool.parameters)
             except ValueError as error:
                 raise SettingsError(f"the tool {tool.name!r} cannot be used: {error}") from error
-            self._tools[tool.name] = tool
+            self._tools[tool.name] = _Shelf(tool, (versions or {}).get(tool.name, ""))
 
     @classmethod
     def discover(
@@ -97,15 +130,17 @@ class Toolbox:
         """All installed tools. Raises `SettingsError` naming one that cannot be loaded."""
         services = Services(timers=timers, home=home or NoHome(), now=now)
         tools: list[Tool] = []
+        versions: dict[str, str] = {}
         for entry in sorted(set(entry_points(group=GROUP)), key=lambda entry: entry.name):
             try:
                 tools.append(entry.load()(services))
+                versions[tools[-1].name] = "" if entry.dist is None else entry.dist.version
             except Exception as error:  # whatever a foreign package raises
                 raise SettingsError(
                     f"the tool {entry.name!r} ({entry.value}) cannot be loaded: "
                     f"{type(error).__name__}: {error}"
                 ) from error
-        return cls(tools)
+        return cls(tools, versions)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -116,7 +151,20 @@ class Toolbox:
         """What a model is told: name, description and parameters of each tool."""
         return [
             {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-            for tool in self._tools.values()
+            for tool in (shelf.tool for shelf in self._tools.values())
+        ]
+
+    def facts(self) -> list[ToolFacts]:
+        """All tools, and how they did."""
+        return [
+            ToolFacts(
+                name=name,
+                description=shelf.tool.description,
+                version=shelf.version,
+                calls=shelf.calls,
+                record=shelf.record,
+            )
+            for name, shelf in self._tools.items()
         ]
 
     async def call(self, name: str, arguments_json: str, context: ToolContext) -> str:
@@ -125,28 +173,47 @@ class Toolbox:
         Never raises for what the model or the tool did wrong: the result is then
         `{"ok": false, "error": code, "message": text}`. Cancelling it cancels the tool.
         """
-        tool = self._tools.get(name)
-        if tool is None:
+        shelf = self._tools.get(name)
+        if shelf is None:
             return _failure("unknown_tool", f"there is no tool {name!r}")
+        began = trio.current_time()
+        shelf.calls += 1
         try:
-            arguments = _parse_arguments(arguments_json)
-        except ValueError as error:
-            return _failure("bad_arguments", str(error))
-        if fault := find_fault(arguments, tool.parameters):
-            return _failure("bad_arguments", fault)
-        deadline_s = getattr(tool, "deadline_s", DEADLINE_S)
-        try:
-            with trio.move_on_after(deadline_s) as scope:
-                result = await tool.call(arguments, context)
-                return msgspec.json.encode(result).decode()
-        except ToolError as error:
-            return _failure("failed", error.public)
-        except Exception:
-            log.exception("tool failed", tool=name)
-            return _failure("failed", "the tool failed")
-        assert scope.cancelled_caught
-        log.warning("tool timed out", tool=name, deadline_s=deadline_s)
-        return _failure("timeout", "the tool took too long")
+            outcome, answer = await _call(shelf.tool, arguments_json, context)
+        finally:
+            shelf.calls -= 1
+        if outcome == "done":
+            took_s = trio.current_time() - began
+            shelf.record.timings.add("whole", Priority.CONVERSATION, took_s)
+        else:
+            shelf.record.failures[outcome] += 1
+        if outcome in _FAULTS:
+            shelf.record.warn(outcome, _FAULTS[outcome])
+        return answer
+
+
+async def _call(tool: Tool, arguments_json: str, context: ToolContext) -> tuple[Outcome, str]:
+    """What became of a call, and what the model is told."""
+    try:
+        arguments = _parse_arguments(arguments_json)
+    except ValueError as error:
+        return "bad_arguments", _failure("bad_arguments", str(error))
+    if fault := find_fault(arguments, tool.parameters):
+        return "bad_arguments", _failure("bad_arguments", fault)
+    deadline_s = getattr(tool, "deadline_s", DEADLINE_S)
+    try:
+        with trio.move_on_after(deadline_s) as scope:
+            result = await tool.call(arguments, context)
+            outcome: Outcome = "done" if result.get("ok") else "declined"
+            return outcome, msgspec.json.encode(result).decode()
+    except ToolError as error:
+        return "failed", _failure("failed", error.public)
+    except Exception:
+        log.exception("tool failed", tool=tool.name)
+        return "failed", _failure("failed", "the tool failed")
+    assert scope.cancelled_caught
+    log.warning("tool timed out", tool=tool.name, deadline_s=deadline_s)
+    return "timeout", _failure("timeout", "the tool took too long")
 
 
 def _parse_arguments(text: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,12 +17,16 @@ import onnxruntime
 
 from voiced.audio.pcm import SPEECH_CHUNK
 from voiced.errors import ModelError
+from voiced.telemetry.distribution import Distribution
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHUNK = SPEECH_CHUNK
 CONTEXT = 64
+
+BOUNDS_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05)
+"""From one chunk on a fast machine to a pile of them on a busy small one."""
 
 NOTHING_HEARD = np.zeros((1, 1, 128), np.float32)
 NO_CONTEXT = np.zeros(CONTEXT, np.float32)
@@ -58,8 +63,11 @@ class SileroState:
 class SileroVad:
     """The model, shared by all streams. `load()` once; raises `ModelError`."""
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, version: str = "") -> None:
         self._session = session
+        self.version = version
+        self.timings = Distribution(BOUNDS_S)
+        """Of each run of the model, for all the chunks that had come together."""
 
     @classmethod
     def load(cls) -> SileroVad:
@@ -76,8 +84,9 @@ class SileroVad:
             )
         except Exception as exc:  # onnxruntime raises its own unrelated classes
             raise ModelError(f"The Silero model {path} cannot be loaded: {exc}") from exc
-        vad = cls(session)
+        vad = cls(session, path.stem)
         vad.probabilities(SileroState(), np.zeros(CHUNK, np.float32))
+        vad.timings = Distribution(BOUNDS_S)  # the first run is slower than all others
         return vad
 
     def probabilities(self, state: SileroState, samples: NDArray[np.float32]) -> list[float]:
@@ -91,9 +100,11 @@ class SileroVad:
         rows[0, :CONTEXT] = state.context
         rows[1:, :CONTEXT] = rows[:-1, -CONTEXT:]
         state.context = rows[-1, -CONTEXT:].copy()
+        began = perf_counter()
         found, state.h, state.c = self._session.run(
             None, {"input": rows, "h": state.h, "c": state.c}
         )
+        self.timings.add(perf_counter() - began)
         probabilities: list[float] = found.reshape(-1).tolist()
         return probabilities
 

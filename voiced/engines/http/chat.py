@@ -18,7 +18,7 @@ from voiced.errors import ProviderFailed
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from voiced.engines.http.peer import Body, Deadlines
+    from voiced.engines.http.peer import Body
     from voiced.engines.http.provider import Attempt, Provider
     from voiced.engines.ports import ReplyPart, ToolChoice
     from voiced.settings import ChatProvider
@@ -230,24 +230,20 @@ class HttpLlm:
         """See `Llm.reply`. Raises `ProviderFailed` as soon as anything is amiss."""
         provider = self._provider
         content = request_body(self._settings, messages, tools, tool_choice, max_output_tokens)
-        deadlines = provider.peer.deadlines()
-        with provider.attempt() as attempt:
+        with provider.attempt(priority) as attempt:
             async with provider.peer.post(
-                "chat/completions", deadlines, most_bytes=MOST_BYTES, content=content
+                "chat/completions", attempt.deadlines, most_bytes=MOST_BYTES, content=content
             ) as body:
                 if body.content_type != "text/event-stream":
                     raise ProviderFailed("its answer is no stream of events")
-                yield _Answer(body, deadlines, attempt, words_read=count_words(messages))
+                yield _Answer(body, attempt, words_read=count_words(messages))
 
 
 class _Answer:
     """The parts of one answer, as they come."""
 
-    def __init__(
-        self, body: Body, deadlines: Deadlines, attempt: Attempt, *, words_read: int
-    ) -> None:
+    def __init__(self, body: Body, attempt: Attempt, *, words_read: int) -> None:
         self._body = body
-        self._deadlines = deadlines
         self._attempt = attempt
         self._words_read = words_read
         self._reader = SseReader()
@@ -266,15 +262,15 @@ class _Answer:
         return self._ready.pop(0)
 
     async def _read(self) -> None:
-        portion = await self._body.receive(self._deadlines)
+        portion = await self._body.receive(self._attempt.deadlines)
         text = ""
         for data in self._reader.feed(portion):
             if not self._stream.over:
                 text += self._stream.take(data)
         if self._stream.begun:
-            self._deadlines.begun()
+            self._attempt.begun()
         elif self._stream.thought:
-            self._deadlines.late = STILL_THINKING
+            self._attempt.deadlines.late = STILL_THINKING
         if text:
             self._ready.append(TextDelta(text))
         if self._stream.over or not portion:

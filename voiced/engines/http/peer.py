@@ -59,10 +59,15 @@ class Deadlines:
     def __init__(self, *, first_s: float, stall_s: float, total_s: float) -> None:
         self._stall_s = stall_s
         self._left_s = first_s
-        self._total_left_s = total_s
+        self._total_s = self._total_left_s = total_s
         self._begun = False
         self.late = "it did not begin to answer in time"
         """What is wrong where the first word does not come in time."""
+
+    @property
+    def waited_s(self) -> float:
+        """How long the server was waited for so far."""
+        return self._total_s - self._total_left_s
 
     def begun(self) -> None:
         """The first word is there."""

@@ -11,13 +11,15 @@ import trio
 from voiced.engines.http.circuit import Circuit
 from voiced.engines.http.keys import check_address, name_of, read_key
 from voiced.engines.http.peer import CONNECTIONS, open_peer
+from voiced.engines.record import Record
 from voiced.errors import EngineBusy, EngineUnavailable, ProviderFailed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from voiced.engines.http.peer import Peer
-    from voiced.engines.ports import Kind
+    from voiced.engines.ports import Kind, Priority
+    from voiced.engines.record import Stage
     from voiced.settings import Provider as ProviderSettings
 
 CHECK_S = 30.0
@@ -25,16 +27,30 @@ CHECK_S = 30.0
 
 
 class Attempt:
-    """One request that is being made."""
+    """One request that is being made. It is timed by what was waited for the server."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, priority: Priority) -> None:
         self._provider = provider
+        self._priority = priority
+        self._begun = False
+        self.deadlines = provider.peer.deadlines()
         self.settled = False
+
+    def begun(self) -> None:
+        """The first text or sound is there; called for all that follows, too."""
+        self.deadlines.begun()
+        if not self._begun:
+            self._begun = True
+            self._time("first_part")
 
     def succeeded(self) -> None:
         """The whole answer is there."""
         self.settled = True
+        self._time("whole")
         self._provider.note_success()
+
+    def _time(self, stage: Stage) -> None:
+        self._provider.record.timings.add(stage, self._priority, self.deadlines.waited_s)
 
 
 class Provider:
@@ -46,6 +62,7 @@ class Provider:
         self.settings = settings
         self.peer = peer
         self.circuit = Circuit(clock=trio.current_time, open_s=CHECK_S)
+        self.record = Record(trio.current_time)
         self._running = 0
         self._trouble = ""
         self._look_refutes = True
@@ -65,12 +82,17 @@ class Provider:
         return self.circuit.trusted
 
     @property
+    def running(self) -> int:
+        """Requests that are being made."""
+        return self._running
+
+    @property
     def trouble(self) -> str:
         """Why the last request failed, in words for the operator; "" where it did not."""
         return self._trouble
 
     @contextmanager
-    def attempt(self) -> Iterator[Attempt]:
+    def attempt(self, priority: Priority) -> Iterator[Attempt]:
         """Around one request; its outcome decides whether there will be others.
 
         Raises `EngineUnavailable` while the circuit is open, and `EngineBusy`.
@@ -79,7 +101,7 @@ class Provider:
             raise EngineBusy(f"{self.name} has {CONNECTIONS} requests already")
         if not self.circuit.admit():
             raise EngineUnavailable(f"{self.name} failed several times and is left alone")
-        attempt = Attempt(self)
+        attempt = Attempt(self, priority)
         self._running += 1
         try:
             yield attempt
@@ -89,6 +111,7 @@ class Provider:
                 self.note_failure(error, look_refutes=error.unreached)
             elif not attempt.settled:
                 self._log.info("provider declined a request", reason=str(error))
+                self.record.failures[error.code] += 1
             raise
         finally:
             self._running -= 1
@@ -110,6 +133,8 @@ class Provider:
         self._look_refutes = look_refutes
         self.circuit.failed(error.pause_s)
         self._trouble = str(error)
+        self.record.failures[error.code] += 1
+        self.record.warn(error.code, self._trouble)
         self._log.warning(
             "provider failed",
             reason=self._trouble,

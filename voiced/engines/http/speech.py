@@ -16,7 +16,7 @@ from voiced.errors import ProviderFailed
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from voiced.engines.http.peer import Body, Deadlines
+    from voiced.engines.http.peer import Body
     from voiced.engines.http.provider import Attempt, Provider
     from voiced.settings import SpeechProvider
 
@@ -64,25 +64,23 @@ class HttpTts:
             "response_format": settings.format,
             "speed": speed,
         }
-        deadlines = provider.peer.deadlines()
-        with provider.attempt() as attempt:
+        with provider.attempt(priority) as attempt:
             async with provider.peer.post(
                 "audio/speech",
-                deadlines,
+                attempt.deadlines,
                 most_bytes=MOST_BYTES,
                 content=msgspec.json.encode({**request, **settings.options}),
             ) as body:
                 if body.content_type.startswith(("text/", "application/json")):
                     raise ProviderFailed("its answer is no audio")
-                yield _Speech(body, deadlines, attempt, settings.sample_rate)
+                yield _Speech(body, attempt, settings.sample_rate)
 
 
 class _Speech:
     """The audio of one answer, as it comes."""
 
-    def __init__(self, body: Body, deadlines: Deadlines, attempt: Attempt, rate_hz: int) -> None:
+    def __init__(self, body: Body, attempt: Attempt, rate_hz: int) -> None:
         self._body = body
-        self._deadlines = deadlines
         self._attempt = attempt
         self._reader = PcmReader(rate_hz)
         self._ended = False
@@ -92,13 +90,13 @@ class _Speech:
 
     async def __anext__(self) -> PcmChunk:
         while not self._ended:
-            portion = await self._body.receive(self._deadlines)
+            portion = await self._body.receive(self._attempt.deadlines)
             if not portion:
                 self._ended = True
                 self._reader.end()
                 self._attempt.succeeded()
             elif pcm := self._reader.feed(portion):
-                self._deadlines.begun()
+                self._attempt.begun()
                 return PcmChunk(pcm=pcm, sample_rate=self._reader.rate_hz)
         raise StopAsyncIteration
 

@@ -56,14 +56,19 @@ class HttpStt:
     ) -> AsyncIterator[Utterance]:
         """See `Stt.transcribe`. Nothing is sent before the utterance is finished."""
         spoken = "" if language == "auto" else language  # who is not told finds it out
-        yield _HttpUtterance(self._provider, {"language": spoken, "prompt": prompt})
+        fields = {"language": spoken, "prompt": prompt}
+        # Whoever waits for an utterance to the end has it at the priority of a conversation.
+        job = priority is Priority.JOB
+        served = Priority.JOB if job else Priority.CONVERSATION
+        yield _HttpUtterance(self._provider, fields, served)
 
 
 class _HttpUtterance:
     """One utterance, kept until it is over."""
 
-    def __init__(self, provider: Provider, fields: Mapping[str, str]) -> None:
+    def __init__(self, provider: Provider, fields: Mapping[str, str], priority: Priority) -> None:
         self._provider = provider
+        self._priority = priority
         self._fields = fields
         self._audio = ChunkBuffer()
 
@@ -98,16 +103,15 @@ class _HttpUtterance:
             {name: str(value) for name, value in fields.items() if value != ""},
             encode_wav(pcm, SPEECH_HZ),
         )
-        deadlines = provider.peer.deadlines()
-        with provider.attempt() as attempt:
+        with provider.attempt(self._priority) as attempt:
             async with provider.peer.post(
                 "audio/transcriptions",
-                deadlines,
+                attempt.deadlines,
                 most_bytes=MOST_BYTES,
                 content=content,
                 content_type=content_type,
             ) as body:
-                text = read_text(await body.whole(deadlines))
+                text = read_text(await body.whole(attempt.deadlines))
             attempt.succeeded()
         return Transcript(text=text, duration_s=len(pcm) / (SPEECH_HZ * SAMPLE_BYTES))
 
