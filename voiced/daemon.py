@@ -24,6 +24,7 @@ from voiced.assistant.announcements import announcements_of
 from voiced.engines.lineup import Lineup, make_llm, make_stt, make_tts, open_lineup
 from voiced.engines.ports import Llm, Stt, Tts
 from voiced.engines.tts.voices import Voices
+from voiced.inspector import Inspector
 from voiced.realtime.connection import serve_connection
 from voiced.realtime.hub import SessionHub
 from voiced.realtime.item_audio import AudioBudget
@@ -123,6 +124,7 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
             tts=engines.tts,
             toolbox=toolbox,
             client_secrets=client_secrets,
+            inspector=Inspector(engines.lineups, engines.vad, toolbox),
             began=int(time.time()),
         )
         async with (

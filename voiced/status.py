@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from voiced import __version__
 from voiced.client.address import REALTIME_PATH, bracketed
+from voiced.inspector import REASONS
 from voiced.web.facts import EngineState, Health, LoopLag, ProviderState, Readiness
 
 if TYPE_CHECKING:
@@ -26,14 +27,6 @@ if TYPE_CHECKING:
     from voiced.web.door import Door
 
 REPORT_S = 5.0
-
-REASONS = {
-    "starting": "loading its model",
-    "restarting": "restarting after a failure",
-    "open": "failed repeatedly; the next try comes within 30 seconds",
-    "stopped": "stopped",
-}
-"""Why an engine that is not ready is not, in words for a person."""
 
 
 class Status:

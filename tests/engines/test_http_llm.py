@@ -30,7 +30,7 @@ from tests.patience import CEILING_S
 from voiced.engines.failover import FailoverLlm, Member, Order
 from voiced.engines.http.chat import HttpLlm
 from voiced.engines.http.provider import Provider, open_provider
-from voiced.engines.ports import ReplyEnd, ReplyPart, TextDelta, ToolCall
+from voiced.engines.ports import Priority, ReplyEnd, ReplyPart, TextDelta, ToolCall
 from voiced.errors import EngineError, EngineUnavailable, ProviderFailed, SettingsError
 from voiced.settings import ChatProvider
 
@@ -107,6 +107,44 @@ async def test_text_is_passed_on_before_the_rest_is_there() -> None:
         assert await anext(parts) == TextDelta("Wait")
         said.set()
         assert text_of([part async for part in parts]) == "ed."
+
+
+async def test_a_server_is_timed_by_what_was_waited_for_it() -> None:
+    listening = trio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.begin(content_type="text/event-stream", transfer_encoding="chunked")
+        await exchange.events(chunk("Well."), chunk(finish="stop"))
+        await listening.wait()
+        await exchange.end()
+
+    async with http_peer(script) as peer, llm_at(peer) as (llm, provider):
+        began = trio.current_time()
+        async with llm.reply(HELLO, priority=Priority.JOB) as parts:
+            first = await anext(parts)
+            first_s = trio.current_time() - began
+            listening.set()
+            assert [first, *[part async for part in parts]][0] == TextDelta("Well.")
+        timed = {
+            (stage, priority): series.sum_s
+            for stage, priority, series in provider.record.timings.read()
+        }
+        assert set(timed) == {("first_part", Priority.JOB), ("whole", Priority.JOB)}
+        assert 0 < timed["first_part", Priority.JOB] <= first_s
+        assert timed["whole", Priority.JOB] >= timed["first_part", Priority.JOB]
+        assert not provider.record.failures
+
+
+async def test_what_a_server_did_wrong_is_remembered() -> None:
+    async with http_peer(answer(500, {}), says("Well.")) as peer, llm_at(peer) as (llm, provider):
+        await failure(llm)
+        await ask(llm)
+        (warning,) = provider.record.warnings
+        assert (warning.code, warning.message) == (
+            "provider_failed",
+            "it answered with status 500",
+        )
+        assert provider.record.failures == {"provider_failed": 1}
 
 
 async def test_a_connection_is_used_again() -> None:

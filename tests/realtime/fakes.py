@@ -31,6 +31,7 @@ from voiced.engines.ports import (
     Transcript,
     Utterance,
 )
+from voiced.engines.record import Record
 from voiced.engines.tts.voices import Voices
 from voiced.realtime.hub import SessionHub
 from voiced.realtime.item_audio import AudioBudget
@@ -40,6 +41,7 @@ from voiced.realtime.wire import Append, Commit, decode
 from voiced.settings import Settings
 from voiced.store.history import History
 from voiced.tools.notice import Notice
+from voiced.tools.toolbox import ToolFacts
 from voiced.turns.silero import CHUNK, SileroState, SileroVad
 
 if TYPE_CHECKING:
@@ -278,6 +280,17 @@ class FakeToolbox:
 
     def schemas(self) -> list[dict[str, Any]]:
         return [{"name": "get_time", "description": "", "parameters": {}}]
+
+    def facts(self) -> list[ToolFacts]:
+        return [
+            ToolFacts(
+                name="get_time",
+                description="The time of day.",
+                version="1",
+                calls=0,
+                record=Record(trio.current_time),
+            )
+        ]
 
     async def call(self, name: str, arguments: str, context: object) -> str:
         await trio.lowlevel.checkpoint()

@@ -14,6 +14,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 from tests.patience import CEILING_S
 from tests.realtime.fakes import FakeLlm, FakeStt, FakeToolbox, FakeTts
 from voiced.client.dial import wrap_stream
+from voiced.inspector import Inspector
 from voiced.realtime.secrets import ClientSecrets
 from voiced.settings import Auth, Limits, Server, Settings
 from voiced.web.app import VoicedApp, build_app
@@ -87,6 +88,7 @@ def make_app(status: Status | None = None, **parts: Any) -> VoicedApp:  # noqa: 
             "tts": FakeTts(),
             "toolbox": cast("Toolbox", FakeToolbox()),
             "client_secrets": make_secrets(),
+            "inspector": Inspector((), None, cast("Toolbox", FakeToolbox())),
             **parts,
         }
     )

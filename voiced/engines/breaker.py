@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+CircuitState = Literal["closed", "failing", "open", "trial"]
+"""`failing` passes requests as `closed` does, but the last one failed; `trial` is an open circuit
+that lets one pass, or has done so."""
+
 
 class Breaker:
     """Counts failures in a row.

@@ -16,6 +16,7 @@ from voiced.errors import EngineUnavailable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
+    from voiced.engines.breaker import CircuitState
     from voiced.engines.call import Call, Merge
     from voiced.engines.record import EngineWarning, Timings
 
@@ -73,6 +74,21 @@ class EngineHost:
     def restarts(self) -> int:
         """How often the process has been replaced."""
         return self._keeper.restarts
+
+    @property
+    def circuit(self) -> CircuitState:
+        """Whether the process is started again after its failures; as of a server's `Circuit`."""
+        return self._keeper.circuit
+
+    @property
+    def failures_in_a_row(self) -> int:
+        """How often the process failed since it last did what was asked."""
+        return self._keeper.failures_in_a_row
+
+    @property
+    def starts_in_s(self) -> float:
+        """Seconds until it is started again; 0 where there is nothing to wait for."""
+        return self._keeper.starts_in_s
 
     @property
     def queue_depth(self) -> int:

@@ -23,6 +23,7 @@ from voiced.errors import EngineCrashed, EngineUnavailable, ModelError, Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from voiced.engines.breaker import CircuitState
     from voiced.engines.ports import EngineInfo
 
 
@@ -74,6 +75,23 @@ class Keeper:
         self.info: EngineInfo | None = None
         self.child: ChildProcess | None = None
         self.restarts = 0
+
+    @property
+    def circuit(self) -> CircuitState:
+        """See `EngineHost.circuit`."""
+        if self._breaker.is_open:
+            return "open" if self.state == "open" else "trial"
+        return "failing" if self._breaker.failures_in_a_row else "closed"
+
+    @property
+    def failures_in_a_row(self) -> int:
+        """See `EngineHost.failures_in_a_row`."""
+        return self._breaker.failures_in_a_row
+
+    @property
+    def starts_in_s(self) -> float:
+        """See `EngineHost.starts_in_s`."""
+        return max(0.0, self._next_start - trio.current_time())
 
     async def wait_change(self) -> None:
         """Wait for the next change of `state`."""
@@ -255,7 +273,7 @@ class Keeper:
         }
         return EngineUnavailable(
             f"{self._label} {texts.get(self.state, 'is restarting')}",
-            retry_after_s=max(0.0, self._next_start - trio.current_time()),
+            retry_after_s=self.starts_in_s,
         )
 
 

@@ -47,6 +47,8 @@ class Lineup:
     host: EngineHost | None
     providers: tuple[Provider, ...] = ()
     assistant: EngineHost | None = None
+    engine_first: bool = False
+    """Whether the engine is asked before the servers."""
 
     @property
     def hosts(self) -> tuple[EngineHost, ...]:
@@ -97,7 +99,13 @@ async def open_lineup(
             host = make_host(settings, kind, section.engine, hearts)
         if kind == "llm" and wants_fast_path(settings) and section.engine != ASSISTANT:
             assistant = make_host(settings, kind, ASSISTANT, hearts)
-        yield Lineup(kind=kind, host=host, providers=tuple(providers), assistant=assistant)
+        yield Lineup(
+            kind=kind,
+            host=host,
+            providers=tuple(providers),
+            assistant=assistant,
+            engine_first=section.engine_first,
+        )
 
 
 def wants_fast_path(settings: Settings) -> bool:

@@ -8,6 +8,7 @@ process; `voiced bench sessions` shows what that means for the loop.
 from __future__ import annotations
 
 import importlib.util
+from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -63,8 +64,12 @@ class SileroState:
 class SileroVad:
     """The model, shared by all streams. `load()` once; raises `ModelError`."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, version: str = "") -> None:
+    def __init__(
+        self, session: onnxruntime.InferenceSession, model: str = "", version: str = ""
+    ) -> None:
+        """`model` is the name of its file, `version` that of the package it came in."""
         self._session = session
+        self.model = model
         self.version = version
         self.timings = Distribution(BOUNDS_S)
         """Of each run of the model, for all the chunks that had come together."""
@@ -84,7 +89,7 @@ class SileroVad:
             )
         except Exception as exc:  # onnxruntime raises its own unrelated classes
             raise ModelError(f"The Silero model {path} cannot be loaded: {exc}") from exc
-        vad = cls(session, path.stem)
+        vad = cls(session, path.stem, version("faster-whisper"))
         vad.probabilities(SileroState(), np.zeros(CHUNK, np.float32))
         vad.timings = Distribution(BOUNDS_S)  # the first run is slower than all others
         return vad

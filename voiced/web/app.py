@@ -15,6 +15,7 @@ from voiced.web.bodies import answer_error, answer_refusal
 from voiced.web.refusal import Refusal, Refused
 from voiced.web.routes.chat import chat_routes
 from voiced.web.routes.documents import add_documents
+from voiced.web.routes.engines import engine_routes
 from voiced.web.routes.models import model_routes
 from voiced.web.routes.secrets import secret_routes
 from voiced.web.routes.speech import speech_routes
@@ -68,6 +69,7 @@ def build_app(status: StatusSource, services: Services) -> VoicedApp:
     app.before_request(_own_requests)
     app.register_blueprint(status_routes(status))
     app.register_blueprint(model_routes(services))
+    app.register_blueprint(engine_routes(services))
     app.register_blueprint(chat_routes(services))
     app.register_blueprint(secret_routes(services))
     app.register_blueprint(transcription_routes(services))

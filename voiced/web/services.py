@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from voiced.engines.ports import Llm, Stt, Tts
+from voiced.inspector import Inspector
 from voiced.realtime.secrets import ClientSecrets
 from voiced.settings import Settings
 from voiced.tools.toolbox import Toolbox
@@ -24,5 +25,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     tts: Tts
     toolbox: Toolbox
     client_secrets: ClientSecrets
+    inspector: Inspector
     began: int = 0
     """When the daemon started, in seconds since 1970."""

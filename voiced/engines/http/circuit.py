@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CircuitState = Literal["closed", "failing", "open", "trial"]
+    from voiced.engines.breaker import CircuitState
 
 LONGEST_PAUSE_S = 300.0
 """A server that asks for a longer one is tried again all the same."""
@@ -40,8 +40,7 @@ class Circuit:
 
     @property
     def state(self) -> CircuitState:
-        """`failing` passes requests as `closed` does, but the last one failed; `trial` is an open
-        circuit that lets one request pass, or has done so."""
+        """What becomes of a request now; see `CircuitState`."""
         if self._open_until is None:
             return "failing" if self._last_failed else "closed"
         return "open" if self._clock() < self._open_until else "trial"

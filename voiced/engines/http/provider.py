@@ -87,6 +87,11 @@ class Provider:
         return self._running
 
     @property
+    def most_running(self) -> int:
+        """Requests that may be made at once."""
+        return CONNECTIONS
+
+    @property
     def trouble(self) -> str:
         """Why the last request failed, in words for the operator; "" where it did not."""
         return self._trouble
@@ -98,7 +103,9 @@ class Provider:
         Raises `EngineUnavailable` while the circuit is open, and `EngineBusy`.
         """
         if self._running >= CONNECTIONS:
-            raise EngineBusy(f"{self.name} has {CONNECTIONS} requests already")
+            busy = EngineBusy(f"{self.name} has {CONNECTIONS} requests already")
+            self.record.note_failure(busy)
+            raise busy
         if not self.circuit.admit():
             raise EngineUnavailable(f"{self.name} failed several times and is left alone")
         attempt = Attempt(self, priority)

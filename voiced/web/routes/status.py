@@ -24,6 +24,7 @@ POST /v1/chat/completions      converse in writing
 POST /v1/audio/transcriptions  recordings to text
 POST /v1/audio/speech          text to speech
 GET /v1/models                 what is loaded
+GET /v1/engines                how each engine, server and tool does
 GET /health                    is it alive?
 GET /ready                     is it ready to converse?
 GET /api/limitations           what it bears
