@@ -124,6 +124,7 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
             tts=engines.tts,
             toolbox=toolbox,
             client_secrets=client_secrets,
+            tally=hub.tally,
             inspector=Inspector(engines.lineups, engines.vad, toolbox),
             began=int(time.time()),
         )

@@ -17,6 +17,7 @@ from voiced.client.dial import wrap_stream
 from voiced.inspector import Inspector
 from voiced.realtime.secrets import ClientSecrets
 from voiced.settings import Auth, Limits, Server, Settings
+from voiced.telemetry.tally import Tally
 from voiced.web.app import VoicedApp, build_app
 from voiced.web.door import Door, open_door
 from voiced.web.facts import EngineState, Health, LoopLag, Readiness
@@ -88,6 +89,7 @@ def make_app(status: Status | None = None, **parts: Any) -> VoicedApp:  # noqa: 
             "tts": FakeTts(),
             "toolbox": cast("Toolbox", FakeToolbox()),
             "client_secrets": make_secrets(),
+            "tally": Tally(),
             "inspector": Inspector((), None, cast("Toolbox", FakeToolbox())),
             **parts,
         }

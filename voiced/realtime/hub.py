@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from voiced.realtime.parts import SessionParts
     from voiced.settings import Settings
+    from voiced.telemetry.tally import Tally
     from voiced.tools.notice import Notice
 
 log = structlog.get_logger(__name__)
@@ -72,6 +73,17 @@ class SessionHub:
     def audio_bytes(self) -> int:
         """Audio from clients that all sessions together hold."""
         return sum(session.held_bytes for session in self._sessions.values())
+
+    @property
+    def tally(self) -> Tally:
+        """What happened in all sessions."""
+        return self._parts.tally
+
+    @property
+    def dropped_bytes(self) -> int:
+        """Audio from clients that was lost, since there was too much of it."""
+        living = sum(session.pipeline.dropped_bytes for session in self._sessions.values())
+        return self._parts.tally.dropped_bytes + living
 
     async def serve_sessions(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -121,6 +133,7 @@ class SessionHub:
         session = Session(config, seed, self._parts)
         del config, defaults  # or they would be kept for as long as the session is open
         self._sessions[session.id] = session
+        self._parts.tally.sessions += 1
         began = trio.current_time()
         with bound_contextvars(session=session.id):
             log.info("opened session", remote=remote)
@@ -133,6 +146,7 @@ class SessionHub:
             finally:
                 session.end("the connection ended")
                 del self._sessions[session.id]
+                self._parts.tally.dropped_bytes += session.pipeline.dropped_bytes
                 if session.lost_notice:
                     for other in self._sessions.values():
                         other.look_for_missed()

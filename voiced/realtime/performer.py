@@ -37,11 +37,13 @@ from voiced.realtime.notices import Notices
 from voiced.realtime.outbox import Outbox
 from voiced.realtime.pipeline import AudioPipeline
 from voiced.realtime.rates import TokenBucket
-from voiced.realtime.replying import Replies
+from voiced.realtime.replying import Awaited, Replies
 from voiced.realtime.silence import SilenceTimer
 from voiced.store.history import History
+from voiced.telemetry.tally import Tally
 
 if TYPE_CHECKING:
+    from voiced.conversation.items import ResponseResource
     from voiced.conversation.state import State
 
 log = structlog.get_logger(__name__)
@@ -62,7 +64,8 @@ class Performer(msgspec.Struct, eq=False, kw_only=True):
     silence: SilenceTimer
     notices: Notices
     history: History
-    turn_ended_at: float = 0.0
+    tally: Tally
+    turn: Awaited = Awaited(0.0)
 
     def perform(self, effect: Effect, state: State, taking: inp.Input | None) -> bool:
         """One effect of the step that took `taking` and led to `state`. True: there is something
@@ -98,7 +101,7 @@ class Performer(msgspec.Struct, eq=False, kw_only=True):
                 self.silence.arm(effect.milliseconds, self.pipeline.position_ms, now)
                 return True
             case ClaimAudio():
-                self.turn_ended_at = trio.current_time()
+                self.turn = Awaited(trio.current_time(), self.pipeline.silence_s)
                 audio, form = self.pipeline.claim(effect.item_id, transcribe=effect.transcribe)
                 self.item_audio.add(effect.item_id, audio, form)
             case HearAudio() | KeepAudio() | CutAudio() | ForgetAudio():
@@ -122,13 +125,26 @@ class Performer(msgspec.Struct, eq=False, kw_only=True):
             return
         if isinstance(event, ev.ErrorEvent):
             log.debug("refused event", code=event.error.code, param=event.error.param)
+            self.tally.error("realtime", event.error.code)
         elif isinstance(event, ev.ResponseCreated):
-            self.replies.expect(event.response.id, self._awaited_since(taking))
+            self.replies.expect(event.response.id, self._awaited(taking))
         self.outbox.put(event)
         if isinstance(event, ev.ResponseDone):
+            self._count(event.response)
             self.notices.end(
                 event.response, self.outbox.number, state.announcements, closed=state.closed
             )
+
+    def _count(self, response: ResponseResource) -> None:
+        """A response is over."""
+        self.tally.responses[response.status] += 1
+        details = response.status_details
+        if details is None:
+            return
+        if details.reason == "turn_detected":
+            self.tally.barge_ins += 1
+        if details.error is not None:
+            self.tally.error("response", details.error.code)
 
     def _keep(self, effect: HearAudio | KeepAudio | CutAudio | ForgetAudio) -> None:
         """What becomes of the audio of an item that is none of the input buffer's."""
@@ -145,12 +161,12 @@ class Performer(msgspec.Struct, eq=False, kw_only=True):
             case ForgetAudio():
                 self.item_audio.forget(effect.item_id)
 
-    def _awaited_since(self, taking: inp.Input | None) -> float:
-        """When the wait for a response that is created now began: as it was asked for, or as the
+    def _awaited(self, taking: inp.Input | None) -> Awaited:
+        """The wait for a response that is created now: it began as it was asked for, or as the
         turn that it answers ended."""
         if isinstance(taking, inp.CreateResponse | inp.Announce | inp.IdleTimeout):
-            return trio.current_time()
-        return self.turn_ended_at
+            return Awaited(trio.current_time())
+        return self.turn
 
     def _limits(self) -> ev.RateLimitsUpdated:
         remaining, reset_s = self.control.left(trio.current_time())

@@ -81,6 +81,8 @@ class AudioPipeline:
         self._padding_ms = turns.prefix_padding_ms
         self._listens_early = False
         self._turn_is_over = False
+        #: What lies between the end of speech and that of the turn, while it is being ended.
+        self.silence_s = 0.0
         self._stopped_ms = 0
         self._wake = trio.Event()
 
@@ -274,11 +276,11 @@ class AudioPipeline:
         if isinstance(change, Started):
             self._start_speech(change, samples)
         elif change is not None:
-            self._stop_speech(change.sample)
+            self._stop_speech(change.sample, change.speech_end)
         elif self._detector.speaking and self._buffer.is_overfull:
             log.info("turn ended at its longest", limit_ms=round(self.buffered_ms))
             self._detector.reset()
-            self._stop_speech(self._detector.position)
+            self._stop_speech(self._detector.position, self._detector.position)
 
     def dismiss(self) -> None:
         """Forget the sound that held up a reply, and let that go on."""
@@ -300,15 +302,17 @@ class AudioPipeline:
         # Speech that goes on within its own padding must not begin before the last turn's end.
         self._apply(inp.SpeechStarted(max(start // SAMPLES_PER_MS, self._stopped_ms)))
 
-    def _stop_speech(self, sample: int) -> None:
+    def _stop_speech(self, sample: int, speech_end: int) -> None:
         """Silence, or the bound, ended the turn, and not the client."""
         if self._interim.held:
             self.dismiss()
             return
         self._stopped_ms = sample // SAMPLES_PER_MS
+        self.silence_s = (sample - speech_end) / SAMPLES_PER_MS / 1000
         self._turn_is_over = True
         self._apply(inp.SpeechStopped(self._stopped_ms))
         self._turn_is_over = False
+        self.silence_s = 0.0
 
     def _trim_to_padding(self) -> None:
         assert self._detection is not None
@@ -327,7 +331,7 @@ class AudioPipeline:
         level = float(np.sqrt(np.mean(np.square(tail)))) / 32768
         stopped = self._detector.quiet(ahead, level)
         if stopped is not None:
-            self._stop_speech(stopped.sample)
+            self._stop_speech(stopped.sample, stopped.speech_end)
 
     def tell(self, event: inp.Input) -> None:
         """Pass it on to the session, while there is one."""

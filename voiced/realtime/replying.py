@@ -17,6 +17,7 @@ from voiced.realtime.reply import Reply, Speaker, question_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from voiced.telemetry.tally import Tally
     from voiced.tools.toolbox import ToolContext
 
 log = structlog.get_logger(__name__)
@@ -27,12 +28,20 @@ REPLIES_WAITING = 16
 """Replies handed over and not yet begun: the one task that starts them is never far behind."""
 
 
+class Awaited(Struct, frozen=True):
+    """Since when a reply is waited for, and, where it answers a turn, how much silence lay before
+    that: between the end of speech and the end of the turn."""
+
+    since: float
+    silence_s: float | None = None
+
+
 class Order(Struct, frozen=True):
-    """A reply to be made, since when it is waited for, for how much of that time its words were to
+    """A reply to be made, how long it is waited for, for how much of that time its words were to
     come, and what was begun of it in advance."""
 
     generate: Generate
-    since: float
+    awaited: Awaited
     stt_ms: float | None
     preparation: Preparation | None = None
 
@@ -40,10 +49,11 @@ class Order(Struct, frozen=True):
 class Replies:
     """Runs each reply in a scope and a task of its own; nothing of it waits."""
 
-    def __init__(self, speaker: Speaker, context: ToolContext) -> None:
+    def __init__(self, speaker: Speaker, context: ToolContext, tally: Tally) -> None:
         self._speaker = speaker
         self._context = context
-        self._since: dict[str, float] = {}
+        self._tally = tally
+        self._awaited: dict[str, Awaited] = {}
         self._orders: list[Order] = []
         self._preparations: dict[int, Preparation] = {}
         self._begun: list[Preparation] = []
@@ -53,11 +63,11 @@ class Replies:
     @property
     def count(self) -> int:
         """How many are at work, or wait to be, or for words."""
-        return len(self._scopes) + len(self._since)
+        return len(self._scopes) + len(self._awaited)
 
-    def expect(self, response_id: str, since: float) -> None:
+    def expect(self, response_id: str, awaited: Awaited) -> None:
         """A reply will be asked for, or aborted, that is waited for since then."""
-        self._since[response_id] = since
+        self._awaited[response_id] = awaited
 
     def add(self, generate: Generate, *, words_came: bool) -> bool:
         """Have a reply made at the next `start`; False where too many wait already.
@@ -65,16 +75,16 @@ class Replies:
         `words_came`: until now it was the words that were waited for.
         """
         response_id = generate.response_id
-        since = self._since.pop(response_id)
+        awaited = self._awaited.pop(response_id)
         preparation = None
         if generate.prepared is not None:
             preparation = self._preparations.pop(generate.prepared, None)
         if len(self._orders) >= REPLIES_WAITING:
             drop(preparation)
             return False
-        stt_ms = (trio.current_time() - since) * 1000 if words_came else None
+        stt_ms = (trio.current_time() - awaited.since) * 1000 if words_came else None
         self._scopes[response_id] = trio.CancelScope()
-        self._orders.append(Order(generate, since, stt_ms, preparation))
+        self._orders.append(Order(generate, awaited, stt_ms, preparation))
         return True
 
     def prepare(self, effect: Prepare) -> None:
@@ -90,7 +100,7 @@ class Replies:
 
     def abort(self, response_id: str, reason: str) -> None:
         """Stop that reply, and the engines that work on it, if it is still at work."""
-        self._since.pop(response_id, None)
+        self._awaited.pop(response_id, None)
         scope = self._scopes.pop(response_id, None)
         if scope is not None:
             scope.cancel(reason=reason)
@@ -118,8 +128,8 @@ class Replies:
         if scope is None:
             drop(order.preparation)
             return  # cancelled before it began
-        begun = order.preparation
-        reply = Reply(order.generate, self._speaker, self._context, apply, order.since, begun)
+        begun, since = order.preparation, order.awaited.since
+        reply = Reply(order.generate, self._speaker, self._context, apply, since, begun)
         if order.stt_ms is not None:
             reply.timing_ms["stt"] = round(order.stt_ms, 2)
         self._replies[response_id] = reply
@@ -133,6 +143,7 @@ class Replies:
             drop(order.preparation)
             self._scopes.pop(response_id, None)
             del self._replies[response_id]
+            self._tally.answered(reply.timing_ms, order.awaited.silence_s)
             log.info(
                 "finished response",
                 response=response_id,

@@ -65,7 +65,7 @@ class Session:
         )
         self._parts = parts
         context = ToolContext(session_id=self.id, language=parts.settings.stt.language)
-        self.replies = Replies(parts.speaker, context)
+        self.replies = Replies(parts.speaker, context, parts.tally)
         self._silence = SilenceTimer()
         self._missed = Missed()
         self.notices = Notices()
@@ -100,6 +100,7 @@ class Session:
             silence=self._silence,
             notices=self.notices,
             history=parts.history,
+            tally=parts.tally,
         )
         self._ahead = open_ahead(parts.settings.llm, parts.speaker, self.apply)
         self._state, effects = begin(
@@ -255,6 +256,7 @@ class Session:
                 self._perform(effect)
             except OutboxFull:
                 log.warning("client does not read", outbox_bytes=self.outbox.size_bytes)
+                self._parts.tally.outboxes_full += 1
                 # What is under way is told to its end, should the client read on after all.
                 self.outbox.take_last_words()
                 self._perform(effect)

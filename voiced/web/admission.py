@@ -11,7 +11,7 @@ import trio
 
 from voiced.realtime.secrets import Attached
 from voiced.web.auth import KEY_PROTOCOL, Authenticator, Verdict, credential, credential_refusal
-from voiced.web.farewell import farewell
+from voiced.web.farewell import MISSING_KEY, farewell
 from voiced.web.handshake import accept_websocket, describe_upgrade, turn_away
 from voiced.web.head import Head, read_head
 from voiced.web.refusal import Refusal, refusal_response
@@ -80,6 +80,8 @@ class Admission:
         self._sockets: Counter[str] = Counter()
         self._observers: Counter[str] = Counter()
         self._http = 0
+        #: Connections that were not let in, by code.
+        self.refused: Counter[str] = Counter()
 
     @property
     def sockets(self) -> int:
@@ -136,6 +138,7 @@ class Admission:
     async def _refuse(
         self, stream: ClientStream, refusal: Refusal, peer: str, head: Head | None
     ) -> None:
+        self.refused[refusal.code or MISSING_KEY] += 1
         log.info(
             "refuse connection",
             remote=peer,
@@ -154,6 +157,7 @@ class Admission:
         websocket = MessageStream(stream) if isinstance(stream, trio.SocketStream) else stream
         if isinstance(decision, Objection):
             refusal, code = decision.refusal, decision.close_code
+            self.refused[refusal.code or MISSING_KEY] += 1
             log.info("turn away websocket", remote=peer, close_code=code, code=refusal.code)
             event, reason = farewell(refusal, observer=is_observer(head.query))
             malformed = await turn_away(

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from voiced.engines.owner import request_owner
 from voiced.errors import VoicedError
-from voiced.web.bodies import answer_error, answer_refusal
+from voiced.web.bodies import RefusalResponse, answer_error, answer_refusal
 from voiced.web.refusal import Refusal, Refused
 from voiced.web.routes.chat import chat_routes
 from voiced.web.routes.documents import add_documents
@@ -67,6 +67,13 @@ def build_app(status: StatusSource, services: Services) -> VoicedApp:
         PROPAGATE_EXCEPTIONS=False,  # else an environment variable could put tracebacks on the wire
     )
     app.before_request(_own_requests)
+
+    @app.after_request
+    async def count(response: Response) -> Response:
+        if isinstance(response, RefusalResponse):
+            services.tally.error("http", response.refusal.code)
+        return response
+
     app.register_blueprint(status_routes(status))
     app.register_blueprint(model_routes(services))
     app.register_blueprint(engine_routes(services))

@@ -37,6 +37,7 @@ from voiced.web.websocket import (
 )
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from voiced.settings import Settings
@@ -82,7 +83,8 @@ class Door:
         self._peer = peer
         self._hearts = hearts
         self._admission = Admission(settings, trust, authenticator)
-        self._http = HttpServer(Gate(app, settings, trust, authenticator), settings)
+        self._gate = Gate(app, settings, trust, authenticator)
+        self._http = HttpServer(self._gate, settings)
         self._pending = Pending(settings.limits.pending_connections)
         self._numbers: Iterator[int] = itertools.count(1)
         self._open = 0
@@ -97,6 +99,11 @@ class Door:
     def websockets(self) -> int:
         """How many WebSockets are with their handlers."""
         return self._admission.sockets
+
+    @property
+    def refused(self) -> Counter[str]:
+        """How many connections and requests were not let in, by code."""
+        return self._admission.refused + self._gate.refused
 
     async def stop(self) -> None:
         """Stop accepting, and set `closing`. Idempotent.

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 KIND = "invalid_request_error"
 
+MISSING_KEY = "missing_api_key"
+"""What is not told in so many words: the protocol has no code for it."""
+
 
 def farewell(refusal: Refusal, *, observer: bool) -> tuple[str, str]:
     """The one event, as JSON, and the reason of the close.
@@ -23,7 +26,7 @@ def farewell(refusal: Refusal, *, observer: bool) -> tuple[str, str]:
     """
     reason = KIND if refusal.code is None else f"{KIND}.{refusal.code}"
     if observer:
-        fault = Fault(code=refusal.code or "missing_api_key", message=refusal.message)
+        fault = Fault(code=refusal.code or MISSING_KEY, message=refusal.message)
         return encode(ErrorMessage(payload=fault, timestamp=utc_now())), reason
     event = {
         "type": "error",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -9,6 +10,7 @@ import trio
 
 from voiced.web.auth import Authenticator, credential, credential_refusal
 from voiced.web.cors import is_preflight, preflight_fields, shared_fields
+from voiced.web.farewell import MISSING_KEY
 from voiced.web.refusal import Refusal, refusal_body, refusal_headers
 from voiced.web.trust import Trust, fold_headers, said_of_itself
 
@@ -39,6 +41,8 @@ class Gate:
         self._trust = trust
         self._authenticator = authenticator
         self._settings = settings
+        #: Requests that were not let in, by code.
+        self.refused: Counter[str] = Counter()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request; anything but HTTP is refused by a plain error."""
@@ -54,6 +58,7 @@ class Gate:
                 return
             refusal = self._object_to_key(scope, headers)
         if refusal is not None:
+            self.refused[refusal.code or MISSING_KEY] += 1
             log.info(
                 "refuse request",
                 path=scope["path"],
