@@ -6,47 +6,69 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.engines.llama_helpers import needs_llama
 from tests.engines.whisper_helpers import sound
+from tests.models.llama_model import SMALL, write_random
 from tests.models.piper_voice import write_voice
 from tests.models.whisper_model import write_listener
-from voiced.bench.engines import PARTS, Effort, EngineReport, measure_engines
+from voiced.bench.engines import Effort, EngineReport, measure_engines
+from voiced.bench.engines_llm import clocked
 from voiced.bench.engines_stt import lasting
 from voiced.bench.engines_tts import SENTENCE, first_clause
-from voiced.bench.pairs import compare
-from voiced.bench.run_engines import reaches_goals
+from voiced.bench.hosts import find_models
+from voiced.bench.naive import Asked
+from voiced.bench.pairs import WHOLE, Comparison, compare
+from voiced.bench.rival import naive_environment, open_rival
+from voiced.errors import EngineFailed, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_both_ways_are_timed_by_turns_each_first_once_in_two() -> None:
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is measured here: no need to wait for threads that spin."""
+    monkeypatch.setattr("voiced.bench.pairs.SETTLE_S", 0.0)
+
+
+async def test_both_ways_are_timed_by_turns_each_first_once_in_two() -> None:
     order: list[str] = []
-    told: list[int] = []
-    result = compare(
-        "something",
-        lambda: order.append("tuned"),
-        lambda: order.append("naive"),
-        pairs=4,
-        goal=2.0,
-        tell=lambda: told.append(1),
-    )
+    told: list[str] = []
+
+    async def tuned() -> dict[str, float]:
+        order.append("tuned")
+        return {WHOLE: 2.0}
+
+    async def naive() -> dict[str, float]:
+        order.append("naive")
+        return {"stt": 5.0, WHOLE: 6.0}
+
+    result = await compare("something", tuned, naive, pairs=4, goal=3.0, tell=told.append)
     pair = ["tuned", "naive"]
-    assert order == [*pair, *pair, *pair[::-1], *pair, *pair[::-1]]  # the first is not timed
+    assert order == [*pair, *pair[::-1], *pair, *pair[::-1], *pair]  # the first is not timed
     assert (result.tuned_ms.n, result.naive_ms.n, result.times.n) == (4, 4, 4)
-    assert len(told) == 4
-    assert (result.name, result.goal) == ("something", 2.0)
+    assert result.times.median == 3.0
+    assert result.tuned_stages_ms == {}
+    assert result.naive_stages_ms["stt"].median == 5.0
+    assert told[-1] == "something: pair 4 of 4"
+    assert result.missed == ""
 
 
-@pytest.mark.parametrize(("goal", "reached"), [(None, True), (0.0, True), (1e9, False)])
-def test_a_goal_is_reached_by_the_median(goal: float | None, reached: bool) -> None:
+async def compared(goal: float | None) -> Comparison:
+    async def way() -> dict[str, float]:
+        return {WHOLE: 1.0}
+
+    return await compare("x", way, way, pairs=3, goal=goal)
+
+
+@pytest.mark.parametrize(
+    ("goal", "missed"), [(None, []), (1.0, []), (9.0, ["tiny, x: 1.0 times, goal 9"])]
+)
+async def test_a_goal_is_missed_by_the_median(goal: float | None, missed: list[str]) -> None:
     report = EngineReport(
-        engine="stt.whisper",
-        model="tiny",
-        naive="",
-        settings={},
-        comparisons=[compare("x", lambda: None, lambda: None, pairs=3, goal=goal)],
+        engine="stt.whisper", model="tiny", naive="", comparisons=[await compared(goal)]
     )
-    assert reaches_goals(report) is reached
+    assert report.missed == missed
 
 
 def test_speech_is_repeated_to_the_length_that_is_wanted() -> None:
@@ -54,39 +76,78 @@ def test_speech_is_repeated_to_the_length_that_is_wanted() -> None:
     assert len(lasting(bytes(100_000), 2)) == 64_000
 
 
-def test_every_kind_names_a_function_that_exists() -> None:
-    import importlib
-
-    for target in PARTS.values():
-        module, _, name = target.partition(":")
-        assert callable(getattr(importlib.import_module(module), name))
+def test_what_is_spoken_first_is_a_clause_of_the_sentence() -> None:
+    first = first_clause(SENTENCE)
+    assert SENTENCE.startswith(first)
+    assert 0 < len(first) < len(SENTENCE) / 3
 
 
-def test_whisper_is_measured_with_every_model_there_is(
+def test_a_clock_changes_the_head_of_the_prompt_and_nothing_else() -> None:
+    history = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi."}]
+    first, second = clocked(history, 61), clocked(history, 62)
+    assert first[0]["content"] == "It is 01:01. Be brief."
+    assert first[0] != second[0]
+    assert first[1:] == history[1:]
+
+
+def test_the_naive_user_has_set_nothing() -> None:
+    mine = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "2", "PATH": "/bin"}
+    assert naive_environment(mine) == {"PATH": "/bin", "HF_HUB_OFFLINE": "1"}
+
+
+async def test_what_the_naive_user_cannot_do_is_told(tmp_path: Path) -> None:
+    with pytest.raises(EngineFailed, match="load, naively"):
+        async with open_rival(whisper=str(tmp_path)):
+            pass
+    async with open_rival() as rival:
+        with pytest.raises(EngineFailed, match="first sound, naively"):
+            await rival.ask(Asked(op="first sound", text="hello"))
+        with pytest.raises(EngineFailed, match="transcribe, naively"):
+            await rival.ask(Asked(op="transcribe", pcm=bytes(2)))
+
+
+def test_a_directory_without_models_says_how_to_make_some(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"tests\.models"):
+        find_models(tmp_path)
+
+
+async def test_whisper_is_measured_with_every_model_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # faster-whisper's progress bar, which is turned off, starts a thread for good all the same.
-    monkeypatch.setattr("tqdm.tqdm.monitor_interval", 0)
     write_listener(tmp_path / "listener")
     (tmp_path / "something else").mkdir()
+    monkeypatch.chdir(tmp_path.parent)
     told: list[str] = []
-    effort = Effort(pairs=1, cancels=2, threads=1)
-    (report,) = measure_engines(["stt"], tmp_path, sound(1.0), effort, told.append)
+    effort = Effort(pairs=1, cancels=1, threads=1)
+    models = find_models(tmp_path.relative_to(tmp_path.parent))
+    (report,) = await measure_engines(
+        ["stt", "llm", "tts"], models, sound(1.0), effort, told.append
+    )
     assert (report.engine, report.model) == ("stt.whisper", "listener")
     names = [one.name for one in report.comparisons]
     assert names == ["encode 5 s", "transcribe 5 s", "encode 10 s", "transcribe 10 s"]
     assert [one.goal for one in report.comparisons] == [10.0, None, 5.0, None]
+    assert all(one.tuned_ms.least > 0 and one.naive_ms.least > 0 for one in report.comparisons)
     assert report.cancels is not None
-    assert report.cancels.idle_ms.n == 2
-    assert report.cancels.stale_parts == 0
-    assert report.cancels.idle_ms.most >= report.cancels.acknowledged_ms.least
-    assert told
+    assert report.cancels.idle_ms.n == 1
+    assert told[0] == "listener: loading"
 
 
-def test_piper_is_measured_with_every_voice(tmp_path: Path) -> None:
+@needs_llama
+async def test_llama_is_measured(tmp_path: Path) -> None:
+    write_random(tmp_path / "small.gguf", SMALL)
+    effort = Effort(pairs=1, cancels=1, threads=1)
+    (report,) = await measure_engines(["llm"], find_models(tmp_path), b"", effort)
+    assert (report.engine, report.model) == ("llm.llama", "small")
+    assert [one.goal for one in report.comparisons] == [12.0]
+    assert report.cancels is not None
+    assert (report.cancels.idle_ms.n, report.cancels.goal_ms) == (1, 50.0)
+
+
+async def test_piper_is_measured_with_every_voice(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_voice(tmp_path, name)
-    reports = measure_engines(["tts"], tmp_path, b"", Effort(pairs=1, cancels=1))
+    reports = await measure_engines(["tts"], find_models(tmp_path), b"", Effort(pairs=1, cancels=0))
     assert [(report.engine, report.model) for report in reports] == [
         ("tts.piper", "one"),
         ("tts.piper", "two"),
@@ -96,11 +157,4 @@ def test_piper_is_measured_with_every_voice(tmp_path: Path) -> None:
             ("first sound of a sentence", 1),
             ("a whole sentence", 1),
         ]
-        assert report.cancels is not None
-        assert (report.cancels.idle_ms.n, report.cancels.stale_parts) == (1, 0)
-
-
-def test_what_is_spoken_first_is_a_clause_of_the_sentence() -> None:
-    first = first_clause(SENTENCE)
-    assert SENTENCE.startswith(first)
-    assert 0 < len(first) < len(SENTENCE) / 3
+        assert report.cancels is None

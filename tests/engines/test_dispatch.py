@@ -374,3 +374,18 @@ def test_a_request_that_cannot_be_sent_fails_and_the_next_runs() -> None:
     assert isinstance(bad.error, EngineFailed)
     setup.submit("good")
     assert setup.link.started == ["good"]
+
+
+def test_parts_that_come_after_the_end_of_their_request_are_counted() -> None:
+    setup = Setup().attach()
+    cancelled, done = setup.submit("cancelled"), setup.submit("done")
+    cancelled.close()
+    setup.desk.receive(wire.Part(1, {"said": "before it could know"}))
+    assert setup.desk.stale_parts == 0
+    setup.desk.receive(wire.Cancelled(1))
+    setup.desk.receive(wire.Part(1, {"said": "after it knew"}))
+    assert setup.desk.stale_parts == 1
+    setup.desk.receive(wire.Done(2, {}))
+    setup.desk.receive(wire.Part(2, {"said": "after it was done"}))
+    assert setup.desk.stale_parts == 2
+    assert done.over

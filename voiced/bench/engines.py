@@ -1,42 +1,35 @@
 """What the engines gain over the naive use of the same models, engine by engine.
 
-Each kind of engine has a module of its own with a function that looks for models it can use and
-measures with each; it is named in `PARTS` and imported only when wanted.
+Each of ours runs in its process as the daemon has it, at its nice level and behind its pipes; the
+naive user has another, and nothing is charged to it but the libraries' work.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from voiced.bench import engines_llm, engines_stt, engines_tts
+from voiced.bench.cancels import CancelReport, measure_cancels
+from voiced.bench.hosts import llama_spec, open_host, piper_spec, whisper_spec
 from voiced.bench.pairs import Comparison
-from voiced.bench.stats import Summary
+from voiced.bench.rival import open_rival
+from voiced.engines.spec import EngineSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
-PARTS = {
-    "stt": "voiced.bench.engines_stt:measure_stt",
-    "llm": "voiced.bench.engines_llm:measure_llm",
-    "tts": "voiced.bench.engines_tts:measure_tts",
+    from voiced.bench.hosts import Models
+
+COMPARE: Final = {
+    "stt": engines_stt.compare_stt,
+    "llm": engines_llm.compare_llm,
+    "tts": engines_tts.compare_tts,
 }
-"""Kinds of engines, and the `Measure` of each."""
-
-
-class Cancels(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests that were cancelled at random moments, in milliseconds from the cancel on."""
-
-    acknowledged_ms: Summary
-    """Until the engine took the next request."""
-    idle_ms: Summary
-    """Until nothing of the cancelled one was computed any more."""
-    control_ms: Summary
-    """The same without the hook: the naive way, left to end by itself."""
-    stale_parts: int = 0
-    """Answers that came after the acknowledgement."""
+NAIVE: Final = {"stt": engines_stt.NAIVE, "llm": engines_llm.NAIVE, "tts": engines_tts.NAIVE}
+CANCELLED_S: Final = 5
+"""Seconds of speech in a transcription that is cancelled."""
 
 
 class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,40 +39,90 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     naive: str
     """What it is compared with."""
-    settings: dict[str, str]
     comparisons: list[Comparison]
-    cancels: Cancels | None = None
+    cancels: CancelReport | None = None
+
+    @property
+    def missed(self) -> list[str]:
+        """The goals that were missed, a line each."""
+        lines = [f"{self.model}, {one.missed}" for one in self.comparisons if one.missed]
+        if self.cancels is not None:
+            lines += [f"{self.model}, {line}" for line in self.cancels.missed]
+        return lines
 
 
 class Effort(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is measured. `threads` 0 is the engine's default."""
+    """How much is measured. `threads` 0 is what an engine or a library takes by itself."""
 
     pairs: int = 10
     cancels: int = 200
     threads: int = 0
+    seed: int = 1
 
 
-class Measure(Protocol):
-    """Measures with every model of `models` that its engine can use; [] without any."""
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine with one model; `naive` is what the naive user loads."""
 
-    def __call__(
-        self, models: Path, pcm: bytes, effort: Effort, tell: Callable[[str], None]
-    ) -> list[EngineReport]:
-        """`pcm` is speech, PCM16 mono at 16 kHz; `tell` is given what is measured next."""
-        ...
+    model: str
+    spec: EngineSpec
+    naive: dict[str, Any]
 
 
-def measure_engines(
+def find_cases(kind: str, models: Models, threads: int = 0) -> Iterator[Case]:
+    """Everything that can be measured of that kind."""
+    if kind == "stt":
+        for path in models.whisper:
+            yield _case(path.name, whisper_spec(models, path, threads), whisper=path)
+    elif kind == "llm":
+        for path in models.llama:
+            yield _case(path.stem, llama_spec(models, path, threads), llama=path)
+    else:
+        for path in models.piper:
+            yield _case(path.stem, piper_spec(models, path, threads), piper=path)
+
+
+def _case(model: str, spec: EngineSpec, **naive: object) -> Case:
+    return Case(model=model, spec=spec, naive={key: str(path) for key, path in naive.items()})
+
+
+async def measure_engines(
     kinds: Sequence[str],
-    models: Path,
+    models: Models,
     pcm: bytes,
     effort: Effort,
     tell: Callable[[str], None] = lambda _text: None,
 ) -> list[EngineReport]:
-    """All that can be measured of `kinds`. Blocks for minutes."""
-    reports = []
-    for kind in kinds:
-        module, _, name = PARTS[kind].partition(":")
-        measure: Measure = getattr(importlib.import_module(module), name)
-        reports += measure(models, pcm, effort, tell)
-    return reports
+    """All that can be measured of `kinds`, which takes minutes. `pcm` is speech, PCM16 mono at
+    16 kHz; `tell` is told what is done. Raises `EngineError` and `ModelError`."""
+    return [
+        await _measure(kind, case, pcm, effort, tell)
+        for kind in kinds
+        for case in find_cases(kind, models, effort.threads)
+    ]
+
+
+async def _measure(
+    kind: str, case: Case, pcm: bytes, effort: Effort, tell: Callable[[str], None]
+) -> EngineReport:
+    def told(doing: str) -> None:
+        tell(f"{case.model}: {doing}")
+
+    told("loading")
+    async with (
+        open_host(case.spec) as host,
+        open_rival(threads=effort.threads, **case.naive) as rival,
+    ):
+        comparisons = await COMPARE[kind](host, rival, pcm, effort.pairs, told)
+    cancels = None
+    if effort.cancels:
+        speech = engines_stt.lasting(pcm, CANCELLED_S) if kind == "stt" else b""
+        cancels = await measure_cancels(
+            case.spec, speech, cancels=effort.cancels, seed=effort.seed, tell=told
+        )
+    return EngineReport(
+        engine=f"{kind}.{case.spec.name}",
+        model=case.model,
+        naive=NAIVE[kind],
+        comparisons=comparisons,
+        cancels=cancels,
+    )

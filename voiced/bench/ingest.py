@@ -18,8 +18,9 @@ import msgspec
 import trio
 
 from voiced.bench.daemon import Daemon, end_process, open_daemon, stub_engines
+from voiced.bench.lines import Lines
 from voiced.bench.load import RATE_HZ, Load, LoadReport
-from voiced.bench.sessions import Lines, generate
+from voiced.bench.sessions import generate
 from voiced.bench.stats import Summary, summarise
 from voiced.realtime.wire import Append, decode
 
@@ -141,7 +142,9 @@ async def open_bare(*arguments: str) -> AsyncGenerator[Daemon, None]:
         start_new_session=True,
     )
     try:
-        port = msgspec.json.decode(await Lines(process).read_within(_CONNECT_S))["port"]
+        port = msgspec.json.decode(await Lines(process, "the bare server").read_within(_CONNECT_S))[
+            "port"
+        ]
         yield Daemon(f"ws://127.0.0.1:{port}/v1/realtime", pid=process.pid)
     finally:
         await end_process(process)
@@ -212,7 +215,7 @@ async def _stream(
         session=SESSION,
     )
     async with generate(load) as generator:
-        lines = Lines(generator)
+        lines = Lines(generator, "the load generator")
         await lines.read_within(_CONNECT_S)
         before, began = _cpu_s(server), trio.current_time()
         await trio.sleep(seconds)

@@ -3,15 +3,24 @@ both."""
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+import trio
 
 from voiced.bench.stats import Summary, summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    Way = Callable[[], Awaitable[Mapping[str, float]]]
+    """Does it once. Milliseconds by stage; `WHOLE` is the whole."""
+
+WHOLE: Final = "whole"
+
+SETTLE_S: Final = 0.3
+"""Between two measurements: native threads spin for up to 0.2 s when their work is done, and would
+take the cores from whoever comes next."""
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,39 +32,55 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     naive_ms: Summary
     times: Summary
     goal: float | None = None
+    tuned_stages_ms: dict[str, Summary] = {}
+    naive_stages_ms: dict[str, Summary] = {}
+
+    @property
+    def missed(self) -> str:
+        """The goal, where the median of the ratios does not reach it; else nothing."""
+        if self.goal is None or self.times.median >= self.goal:
+            return ""
+        return f"{self.name}: {self.times.median:.1f} times, goal {self.goal:g}"
 
 
-def compare(
+async def compare(
     name: str,
-    tuned: Callable[[], object],
-    naive: Callable[[], object],
+    tuned: Way,
+    naive: Way,
     *,
     pairs: int,
     goal: float | None = None,
-    tell: Callable[[], None] = lambda: None,
+    tell: Callable[[str], None] = lambda _text: None,
 ) -> Comparison:
     """Time both `pairs` times, first one first and then the other. Each runs once before that,
-    untimed. `tell` is called after each pair."""
-    tuned()
-    naive()
-    spent: dict[bool, list[float]] = {True: [], False: []}
-    for number in range(pairs):
+    whose time does not count. `tell` is told what is done."""
+    spent: dict[bool, list[Mapping[str, float]]] = {True: [], False: []}
+    for number in range(pairs + 1):
+        tell(f"{name}: pair {number} of {pairs}")
         for is_tuned in (number % 2 == 0, number % 2 == 1):
-            spent[is_tuned].append(milliseconds(tuned if is_tuned else naive))
-        tell()
+            await trio.sleep(SETTLE_S)
+            took = await (tuned if is_tuned else naive)()
+            if number:
+                spent[is_tuned].append(took)
+    fast, slow = ([took[WHOLE] for took in spent[is_tuned]] for is_tuned in (True, False))
     return Comparison(
         name=name,
-        tuned_ms=summarise(spent[True]),
-        naive_ms=summarise(spent[False]),
-        times=summarise(
-            [slow / fast for fast, slow in zip(spent[True], spent[False], strict=True)]
-        ),
+        tuned_ms=summarise(fast),
+        naive_ms=summarise(slow),
+        times=summarise([more / less for less, more in zip(fast, slow, strict=True)]),
         goal=goal,
+        tuned_stages_ms=_stages(spent[True]),
+        naive_stages_ms=_stages(spent[False]),
     )
 
 
-def milliseconds(task: Callable[[], object]) -> float:
+def _stages(spent: Sequence[Mapping[str, float]]) -> dict[str, Summary]:
+    names = [name for name in spent[0] if name != WHOLE]
+    return {name: summarise([took[name] for took in spent]) for name in names}
+
+
+async def timed(task: Callable[[], Awaitable[object]]) -> dict[str, float]:
     """How long `task` takes."""
-    began = time.perf_counter()
-    task()
-    return (time.perf_counter() - began) * 1000
+    began = trio.current_time()
+    await task()
+    return {WHOLE: (trio.current_time() - began) * 1000}

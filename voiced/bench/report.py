@@ -212,21 +212,23 @@ def print_soak(console: Console, growth: Mapping[str, Growth], outcome: Outcome)
         console.print(f"{outcome.failed} failed, for example: {'; '.join(outcome.faults[:3])}")
 
 
-def print_cancels(console: Console, engines: Mapping[str, Mapping[str, CancelReport]]) -> None:
+def print_cancels(console: Console, engines: Mapping[str, CancelReport]) -> None:
     """From a cancel to an idle engine, and what a whole request takes."""
-    table = _table(
-        "From a cancel to an idle engine, ms", "median", "p99", "most", "cancels", "whole request"
-    )
-    for engine, reports in engines.items():
-        for way, report in reports.items():
-            table.add_row(
-                f"{engine}, {way}",
-                f"{report.idle_ms.median:.1f}",
-                f"{report.idle_p99_ms:.1f}",
-                f"{report.idle_ms.most:.1f}",
-                str(report.idle_ms.n),
-                f"{report.request_ms.median:.0f}",
-            )
-    console.print(table)
-    restarts = sum(report.restarts for reports in engines.values() for report in reports.values())
-    console.print(f"engines started again: {restarts}")
+    for engine, report in engines.items():
+        table = _table(f"{engine}: from a cancel on, ms", "median", "p5", "p95", "max", "n", "p99")
+        _row(table, "until it says so", report.acknowledged_ms, "", digits=1)
+        goal = "" if report.goal_ms is None else f" (goal {report.goal_ms:.0f})"
+        p99 = f"{report.idle_p99_ms:.1f}{goal}"
+        _row(table, "until nothing is computed for it", report.idle_ms, p99, digits=1)
+        _row(table, "  without the hook", report.control_ms, "", digits=1)
+        if report.step_ms is not None:
+            _row(table, "a native call, which nothing stops", report.step_ms, "", digits=1)
+        _row(table, "a whole request", report.request_ms, "", digits=1)
+        console.print(table)
+        console.print(
+            f"answers after the acknowledgement: {report.stale_parts}; engine started again: "
+            f"{report.restarts} times; too late: {report.too_late}",
+            style="dim",
+            highlight=False,
+        )
+        console.print()

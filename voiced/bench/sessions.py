@@ -12,10 +12,10 @@ import trio
 
 from voiced.bench.daemon import end_process, open_daemon, stub_engines
 from voiced.bench.http import get_json
+from voiced.bench.lines import Lines
 from voiced.bench.load import Load, LoadReport
 from voiced.bench.stats import fit_slope, largest_passing
 from voiced.bench.tree import Usage, measure_tree
-from voiced.errors import ClientError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -114,7 +114,7 @@ async def _measure(
         session=SESSION,
     )
     async with generate(load) as generator:
-        lines = Lines(generator)
+        lines = Lines(generator, "the load generator")
         await lines.read_within(_CONNECT_S)
         connected = trio.current_time()
         before = await _usage(daemon)
@@ -149,26 +149,6 @@ async def _usage(daemon: Daemon) -> Usage:
     # Reading PSS walks page tables for milliseconds: not on this loop, which paces nothing
     # but would be late for the generator's pipe.
     return await trio.to_thread.run_sync(measure_tree, daemon.pid)
-
-
-class Lines:
-    """Lines of a process's standard output."""
-
-    def __init__(self, process: trio.Process) -> None:
-        assert process.stdout is not None
-        self._stream = process.stdout
-        self._rest = b""
-
-    async def read_within(self, seconds: float) -> bytes:
-        with trio.move_on_after(seconds):
-            while b"\n" not in self._rest:
-                data = await self._stream.receive_some(65_536)
-                if not data:
-                    raise ClientError("the load generator gave up; see its line above")
-                self._rest += data
-            line, _, self._rest = self._rest.partition(b"\n")
-            return line
-        raise ClientError(f"the load generator said nothing for {seconds:g} s")
 
 
 async def find_capacity(

@@ -72,6 +72,11 @@ class Dispatcher:
         return max(0, self._slots - self._runs.taken - len(self._waiting))
 
     @property
+    def stale_parts(self) -> int:
+        """See `Runs.stale_parts`."""
+        return self._runs.stale_parts
+
+    @property
     def congested(self) -> bool:
         """See `ChildProcess.congested`."""
         return self._runs.link is not None and self._runs.link.congested

@@ -121,6 +121,11 @@ class EngineHost:
         return self._keeper.dispatcher.record.failures
 
     @property
+    def stale_parts(self) -> int:
+        """Parts that the child has sent for requests that were over; nobody has seen them."""
+        return self._keeper.dispatcher.stale_parts
+
+    @property
     def pid(self) -> int | None:
         """Process id of the child; None while there is none."""
         child = self._keeper.child

@@ -55,6 +55,9 @@ class Runs:
         self._last_id = 0
         self.link: Link | None = None
         """The live child, if there is one."""
+        self.stale_parts = 0
+        """Parts that came for requests whose end had come. A child that keeps to its protocol sends
+        none: what it says before it acknowledges a cancel is not counted."""
 
     @property
     def calls(self) -> Collection[Call]:
@@ -129,6 +132,7 @@ class Runs:
         """A part of a result. False: its owner had no room for it, and the call has failed."""
         call = self._running.get(message.id)
         if call is None:
+            self.stale_parts += message.id not in self._cancelling
             return True
         call.progress_at = self._clock()
         if call.take_part(message.data):
