@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ from tests.patience import CEILING_S
 from voiced.engines.ports import WorkCancelled
 from voiced.engines.stt import whisper_utterance
 from voiced.engines.stt.whisper import WhisperEngine
-from voiced.engines.stt.whisper_decoder import WindowDecoder
+from voiced.engines.stt.whisper_decoder import Heard, WindowDecoder
 from voiced.engines.stt.whisper_windows import to_samples
 from voiced.errors import EngineFailed, ModelError
 
@@ -141,6 +142,17 @@ def test_a_prompt_stands_before_the_text(engine: WhisperEngine) -> None:
     assert isinstance(hear(engine, sound(1.0), prompt="Ada " * 1000)["text"], str)
 
 
+def test_a_prompt_cannot_begin_the_task_anew(engine: WhisperEngine) -> None:
+    """The library's tokenizer takes the name of a token in a text for the token."""
+    model = engine.model
+    plain = model.prompt("en", "")
+    prompt = model.prompt("en", "<|startoftranscript|>Ada<|de|><|notimestamps|>")
+    words = prompt[1 : -len(plain)]
+    assert model.text("en", words).strip() == "Ada"
+    assert max(words) < model.eot
+    assert prompt[-len(plain) :] == plain
+
+
 def test_a_model_for_english_only_hears_english(models: Path) -> None:
     write_listener(models / "english", Listener(english_only=True))
     engine = loaded(models / "english")
@@ -171,6 +183,32 @@ def test_a_model_of_true_shape_is_the_same_to_faster_whisper(
     segments, info = naive.transcribe(to_samples(sound(3.0)))
     assert "".join(segment.text for segment in segments).strip() == " ".join(SENTENCE)
     assert info.language == "en"
+
+
+def change_config(model: Path, **without: bool) -> Path:
+    config = json.loads((model / "config.json").read_text())
+    kept = {key: value for key, value in config.items() if key not in without}
+    (model / "config.json").write_text(json.dumps(kept))
+    return model
+
+
+def test_a_model_converted_long_ago_tells_no_word_times(tmp_path: Path) -> None:
+    model = change_config(write_listener(tmp_path / "old"), alignment_heads=True)
+    engine = WhisperEngine({"model": str(model), "language": "en", "compute_type": "float32"})
+    assert "word_times" not in engine.load().capabilities
+    result = hear(engine, sound(3.0), word_times=True)
+    assert result["text"]
+    assert "words" not in result
+
+
+def test_a_model_that_finds_out_no_language_is_told_one(tmp_path: Path) -> None:
+    model = change_config(write_listener(tmp_path / "old"), lang_ids=True)
+    with pytest.raises(ModelError, match=r"stt\.language: .*config\.json has no lang_ids"):
+        WhisperEngine({"model": str(model), "language": "auto"}).load()
+    engine = loaded(model)
+    assert hear(engine, sound(3.0))["text"]
+    with pytest.raises(EngineFailed, match="has to be told the language"):
+        hear(engine, sound(1.0), language="auto")
 
 
 # -- guards -------------------------------------------------------------------------------
@@ -206,6 +244,33 @@ def test_without_the_guards_it_would_ramble(models: Path, monkeypatch: pytest.Mo
 def test_a_loop_that_stays_is_cut_to_one_round(models: Path) -> None:
     text = hear(loaded(models / "endless"), sound(3.0))["text"]
     assert text == " ".join(SENTENCE)
+
+
+def test_a_loop_in_a_long_window_loses_nothing_after_it(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoding ends where the loop begins; the halves are heard by themselves."""
+    endless = loaded(models / "endless")
+    windows: list[int] = []
+    hear_window = WindowDecoder.hear
+
+    def noted(self: WindowDecoder, samples: NDArray[np.float32], language: str) -> Heard:
+        windows.append(len(samples))
+        return hear_window(self, samples, language)
+
+    monkeypatch.setattr(WindowDecoder, "hear", noted)
+    pcm = sound(6.0) + silence(1.0) + sound(5.0)
+    work = Hearing(pcm, b"", silence(0.1))
+    result = endless.run(work)
+    assert result["text"] == " ".join(SENTENCE * 2)
+    assert [segment["text"] for segment in result["segments"]] == [" ".join(SENTENCE)] * 2
+    first, second = (segment["end"] for segment in result["segments"])
+    assert 6.0 < first < 7.0  # in the pause
+    assert second == pytest.approx(12.1)
+    assert windows[0] == 12 * 16_000
+    assert sum(windows[1:]) == round(12.1 * 16_000)
+    (part,) = work.parts
+    assert result["text"].startswith(part["stable"])
 
 
 # -- while somebody speaks ----------------------------------------------------------------
@@ -398,3 +463,19 @@ def test_only_what_it_needs_is_imported() -> None:
 
 def test_texts_are_joined_with_spaces_and_without_empty_ones() -> None:
     assert whisper_utterance.join("", "a", "", "b") == "a b"
+
+
+@pytest.mark.parametrize(
+    "texts", [("今日は。", "いい天気です"), ("สวัสดี", "ครับ"), ("你好。", "好"), ("はい\uff01", "OK")]
+)
+def test_scripts_without_spaces_are_joined_without(texts: tuple[str, str]) -> None:
+    assert whisper_utterance.join(*texts) == "".join(texts)
+
+
+def test_a_sentence_is_put_together_as_it_is_written() -> None:
+    """Its words have the space before them, or none: of "well-known" the library makes two."""
+    words = [" A", " well", "-known", " one.", ' "So?"', " Yes", "!\u201d", "今", "日"]
+    timed = [(word, float(at), at + 1.0) for at, word in enumerate(words)]
+    settled = whisper_utterance.Settled(Heard(text="…"), 0, 16_000, timed)
+    texts = [part["text"] for part in whisper_utterance.segments_of(settled)]
+    assert texts == ["A well-known one.", '"So?"', "Yes!\u201d", "今日"]

@@ -131,12 +131,14 @@ def test_a_long_recording_is_cut_in_the_middle_of_its_quietest_pause() -> None:
     pauses = {"early": (5.0, 7.0), "long": (24.0, 24.5), "short": (28.0, 28.05)}
     for begin, end in pauses.values():
         samples[int(begin * RATE) : int(end * RATE)] *= 0.001
-    assert pauses["long"][0] < find_cut(samples) / RATE < pauses["long"][1]
+    assert (
+        pauses["long"][0] < find_cut(samples, WINDOW - SEARCHED, WINDOW) / RATE < pauses["long"][1]
+    )
 
 
 def test_without_a_pause_it_is_cut_in_its_last_third() -> None:
     samples = np.random.default_rng(3).standard_normal(WINDOW).astype(np.float32) * 0.1
-    assert WINDOW - SEARCHED <= find_cut(samples) <= WINDOW
+    assert WINDOW - SEARCHED <= find_cut(samples, WINDOW - SEARCHED, WINDOW) <= WINDOW
 
 
 def test_quiet_behind_speech_adds_nothing_and_a_word_does() -> None:

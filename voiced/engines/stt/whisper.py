@@ -65,13 +65,23 @@ class WhisperEngine:
                 f"stt.language: the Whisper model {folder} does not know {self._language!r}"
                 + ("" if self._model.multilingual else "; it is for English only")
             )
+        if self._language in AUTO and not self._model.finds_language:
+            raise ModelError(
+                f"stt.language: {folder / 'config.json'} has no lang_ids, so that no "
+                "language can be found out; name one, or convert the model again"
+            )
+        can = ["streaming"]
+        if self._model.abilities.aligns:
+            can.append(WORD_TIMES)
+        if self._partials:
+            can += (PARTIALS, EARLY)
         return EngineInfo(
             kind="stt",
             name="whisper",
             version=version("faster-whisper"),
             model=folder.name,
             languages=self._model.languages,
-            capabilities=("streaming", WORD_TIMES, *((PARTIALS, EARLY) if self._partials else ())),
+            capabilities=tuple(can),
             sample_rates=(RATE,),
             concurrency=CONCURRENCY,
         )
@@ -101,7 +111,8 @@ class WhisperEngine:
             prompt=str(work.params.get("prompt") or ""),
             full=self._full,
         )
-        word_times = bool(work.params.get("word_times", False))
+        wanted = bool(work.params.get("word_times", False))
+        word_times = wanted and self.model.abilities.aligns
         utterance = Utterance(decoder, language, work.emit, word_times=word_times)
         for chunk in work.chunks():
             if chunk:
@@ -112,6 +123,8 @@ class WhisperEngine:
 
     def _choose(self, language: str) -> str:
         if language in AUTO:
+            if not self.model.finds_language:
+                raise EngineFailed("the speech recogniser has to be told the language")
             return language if self.model.multilingual else "en"
         language = language.lower().partition("-")[0]
         if language not in self.model.languages:

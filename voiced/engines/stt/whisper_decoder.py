@@ -47,6 +47,8 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     no_speech_prob: float = 1.0
     retried: bool = False
     """Whether a guard had it decoded again, on 30 s."""
+    looped: bool = False
+    """Whether it ends in a loop all the same, with what came after that unheard."""
     encoded: Any = None
     frames: int = 0
     """The encoder's output, for `align`, and the frames that it was given."""
@@ -130,7 +132,8 @@ class WindowDecoder:
         if found.looped:
             tokens = tokens[: find_loop(tokens)]
         text = self._model.text(language, tokens).strip()
-        if is_invented(found.no_speech_prob, found.avg_logprob):
+        invented = is_invented(found.no_speech_prob, found.avg_logprob)
+        if invented:
             text, tokens = "", []
         return Heard(
             text=text,
@@ -139,6 +142,7 @@ class WindowDecoder:
             avg_logprob=found.avg_logprob,
             no_speech_prob=found.no_speech_prob,
             retried=retried,
+            looped=found.looped and not invented,
             encoded=encoded,
         )
 
@@ -147,7 +151,8 @@ class WindowDecoder:
         return self._model.words(heard.language, heard.tokens)
 
     def word_times(self, heard: Heard, samples: int) -> list[tuple[str, float, float]]:
-        """`(word, start, end)` in seconds of the window, of which `samples` are sound.
+        """`(word, start, end)`, words with the space before them, times in seconds of the window,
+        of which `samples` are sound.
 
         They may be more than the window was decoded on, where only quiet came after that.
         """
@@ -155,4 +160,4 @@ class WindowDecoder:
         found = self._call(
             lambda: self._model.align(heard.encoded, heard.language, heard.tokens, frames)
         )
-        return [(word.strip(), start, end) for word, start, end in found if word.strip()]
+        return [timed for timed in found if timed[0].strip()]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import tokenizers
 
 from voiced.errors import ModelError
@@ -59,6 +60,29 @@ def read_tokenizer(folder: Path, size: int) -> tokenizers.Tokenizer:
         if number is None or number >= size:
             raise ModelError(f"{path} is not the tokenizer of this Whisper model: no {token}")
     return tokenizer
+
+
+class Abilities(msgspec.Struct, frozen=True):
+    """What `config.json` makes possible; old conversions, and some of others' models, lack it."""
+
+    aligns: bool
+    """Whether the times of words can be told."""
+    detects: bool
+    """Whether a language can be found out."""
+
+
+def read_abilities(folder: Path) -> Abilities:
+    """Raises `ModelError` for a file that is none of Whisper's."""
+    path = folder / "config.json"
+    try:
+        config = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        config = {}
+    except (OSError, msgspec.DecodeError) as exc:
+        raise ModelError(f"{path} is damaged ({exc}); copy or download it again") from exc
+    return Abilities(
+        aligns=bool(config.get("alignment_heads")), detects=bool(config.get("lang_ids"))
+    )
 
 
 def check_memory(file: ModelFile, path: Path, free_bytes: int) -> None:

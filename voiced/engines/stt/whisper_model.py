@@ -19,7 +19,13 @@ import msgspec
 import numpy as np
 
 from voiced.engines.memory import free_memory
-from voiced.engines.stt.whisper_file import MODEL, check_memory, find_file, read_tokenizer
+from voiced.engines.stt.whisper_file import (
+    MODEL,
+    check_memory,
+    find_file,
+    read_abilities,
+    read_tokenizer,
+)
 from voiced.errors import ModelError
 from voiced.models.ctranslate2 import read_model_file
 
@@ -83,6 +89,7 @@ class WhisperModel:
         check_memory(file, path, free_memory())
         self.name = folder.name
         self._hf = read_tokenizer(folder, file.shapes["decoder/embeddings/weight"][0])
+        self.abilities = read_abilities(folder)
         self._model = _load(folder, threads, compute_type)
         faster_whisper = _submodules("feature_extractor", "tokenizer")
         self.multilingual: bool = self._model.is_multilingual
@@ -99,6 +106,11 @@ class WhisperModel:
         if not known:
             raise ModelError(f"the tokenizer of {self.name} knows no language; copy it again")
         return known
+
+    @property
+    def finds_language(self) -> bool:
+        """Whether a request need not name its language."""
+        return self.abilities.detects or not self.multilingual
 
     def tokenizer(self, language: str) -> Any:  # noqa: ANN401  # untyped library
         """faster-whisper's tokenizer for one of `languages`."""
@@ -127,7 +139,9 @@ class WhisperModel:
         start = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
         if not (text := text.strip()):
             return start
-        return [tokenizer.sot_prev, *tokenizer.encode(" " + text)[-MOST_PROMPT:], *start]
+        # The library reads "<|en|>" in a text as the token, which would start the task anew.
+        words = [token for token in tokenizer.encode(" " + text) if token < self.eot]
+        return [tokenizer.sot_prev, *words[-MOST_PROMPT:], *start]
 
     def decode(self, encoded: object, prompt: Sequence[int], said: Sequence[int]) -> Step:
         """The next tokens behind `prompt` and what was `said` so far, the likeliest ones."""

@@ -4,6 +4,7 @@ transcripts in between, and the result."""
 from __future__ import annotations
 
 import math
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,6 +13,7 @@ from voiced.engines.stt.whisper_agreement import Agreement
 from voiced.engines.stt.whisper_decoder import AUTO, Heard
 from voiced.engines.stt.whisper_windows import (
     RATE,
+    SEARCHED,
     WINDOW,
     adds_nothing,
     find_cut,
@@ -29,14 +31,19 @@ if TYPE_CHECKING:
 LEAST_SPEECH = RATE // 4
 """With less than a quarter of a second there is nothing worth asking the model about."""
 
+LEAST_HALVED = 10 * RATE
+"""A shorter window that loops is left at what was heard of it."""
 
 ENDS = (".", "?", "!", "…", "\u3002", "\uff1f", "\uff01")
 """What a sentence ends with; the last three are those of Chinese and Japanese."""
+UNSPACED = ("CJK ", "HIRAGANA", "KATAKANA", "IDEOGRAPHIC", "FULLWIDTH", "THAI", "LAO", "MYANMAR")
+QUOTES = "\"'\u201d\u2019»)]\u300d\u300f"
+"""What may stand behind that."""
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """A window that is over: what was heard in it, where it lies, in samples, and when its words
-    were said, in seconds of the utterance."""
+    """A window that is over: what was heard in it, where it lies, in samples, and when its words,
+    which have the space before them, were said, in seconds of the utterance."""
 
     heard: Heard
     start: int
@@ -73,7 +80,7 @@ class Utterance:
         self._audio += pcm
         while len(self._audio) > 2 * WINDOW:
             samples = to_samples(bytes(self._audio[: 2 * WINDOW]))
-            self._settle(samples[: find_cut(samples)])
+            self._settle(samples[: find_cut(samples, WINDOW - SEARCHED, WINDOW)])
             self._tell({"progress_s": self._start / RATE})
 
     def so_far(self) -> Mapping[str, Any]:
@@ -114,21 +121,39 @@ class Utterance:
         """A window is over."""
         whole = len(samples) * 2 >= len(self._audio) - 1
         heard = self._hear(samples) if whole else self._decoder.hear(samples, self._language)
+        self._language = heard.language or self._language
+        words: list[str] = []
+        for piece, said in self._pieces(samples, heard):
+            self._keep(piece, said)
+            words += self._decoder.words(said)
+        del self._audio[: 2 * len(samples)]
+        self._stable = join(self._stable, self._agreement.settle(words))
+        self._agreement = Agreement()
+        self._last = None
+
+    def _pieces(
+        self, samples: NDArray[np.float32], heard: Heard
+    ) -> Iterator[tuple[NDArray[np.float32], Heard]]:
+        """The window, or where it ends in a loop its halves: decoding stopped there, and what was
+        said after that is lost otherwise. Seldom does a half loop, which begins elsewhere."""
+        if not heard.looped or len(samples) < LEAST_HALVED:
+            yield samples, heard
+            return
+        middle = find_cut(samples, len(samples) // 3, len(samples) * 2 // 3)
+        for half in (samples[:middle], samples[middle:]):
+            yield from self._pieces(half, self._decoder.hear(half, self._language))
+
+    def _keep(self, samples: NDArray[np.float32], heard: Heard) -> None:
         words: list[tuple[str, float, float]] = []
         if self._word_times and heard.text:
             begin = self._start / RATE
             found = self._decoder.word_times(heard, len(samples))
             words = [(word, begin + start, begin + end) for word, start, end in found]
         end = self._start + len(samples)
-        self._language = heard.language or self._language
         self._settled.append(
             Settled(msgspec.structs.replace(heard, encoded=None), self._start, end, words)
         )
         self._start = end
-        del self._audio[: 2 * len(samples)]
-        self._stable = join(self._stable, self._agreement.settle(self._decoder.words(heard)))
-        self._agreement = Agreement()
-        self._last = None
 
     def _result(self) -> Mapping[str, Any]:
         spoken = [settled for settled in self._settled if settled.heard.text]
@@ -165,17 +190,26 @@ def segments_of(settled: Settled) -> Iterator[dict[str, Any]]:
     sentence: list[tuple[str, float, float]] = []
     for number, word in enumerate(settled.words, 1):
         sentence.append(word)
-        if word[0].endswith(ENDS) or number == len(settled.words):
-            text = " ".join(word for word, _, _ in sentence)
+        if word[0].rstrip(QUOTES).endswith(ENDS) or number == len(settled.words):
+            text = "".join(word for word, _, _ in sentence)
             yield {**timed(text, sentence[0][1], sentence[-1][2]), **sure}
             sentence.clear()
 
 
 def timed(text: str, start: float, end: float) -> dict[str, Any]:
     """A part of the transcript, as the port has it."""
-    return {"start": start, "end": end, "text": text}
+    return {"start": start, "end": end, "text": text.strip()}
 
 
 def join(*texts: str) -> str:
     """Texts one after the other, with a space where both are written with spaces."""
-    return " ".join(text for text in texts if text)
+    whole = ""
+    for text in filter(None, texts):
+        spaced = whole and not (_is_unspaced(whole[-1]) or _is_unspaced(text[0]))
+        whole += f" {text}" if spaced else text
+    return whole
+
+
+def _is_unspaced(character: str) -> bool:
+    """Whether it is of a script that is written without spaces, marks included."""
+    return unicodedata.name(character, "").startswith(UNSPACED)

@@ -35,10 +35,9 @@ def to_samples(pcm: bytes) -> NDArray[np.float32]:
     return samples
 
 
-def find_cut(samples: NDArray[np.float32]) -> int:
-    """Where to cut a full window: the middle of the quietest pause of its last third."""
-    begin = len(samples) - SEARCHED
-    found = levels(samples[begin:])
+def find_cut(samples: NDArray[np.float32], begin: int, end: int) -> int:
+    """Where to cut a window: the middle of the quietest pause between these two places."""
+    found = levels(samples[begin:end])
     pauses = np.convolve(found**2, np.ones(PAUSE), "valid")
     # The last of several equal ones: longer windows give the model more to go by.
     quietest = len(pauses) - 1 - int(np.argmin(pauses[::-1]))
