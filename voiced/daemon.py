@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ from voiced.supervision.hearts import Hearts
 from voiced.supervision.lag import LagMeter
 from voiced.systemd.watchdog import Watchdog, watchdog_s
 from voiced.telemetry.insights import Insights
+from voiced.telling import tell_of_engines
 from voiced.thermal.warmth import Warmth
 from voiced.tools.timers import Timers
 from voiced.tools.toolbox import Toolbox
@@ -49,6 +51,7 @@ from voiced.web.app import build_app
 from voiced.web.auth import require_token
 from voiced.web.door import Door, open_door
 from voiced.web.ports import Ports, open_ports
+from voiced.web.refusal import tell_of_refusal
 from voiced.web.request_shape import is_observer
 from voiced.web.services import Services
 from voiced.web.spool import SPOOL_DIRECTORY, Spool
@@ -108,10 +111,14 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
         open_ports(settings) as ports,
         open_engines(settings, hearts) as engines,
         open_tools(settings, state) as (toolbox, timers),
-        open_sessions(settings, engines, toolbox, timers, hearts) as hub,
+        open_sessions(settings, engines, toolbox, timers, insights, hearts) as hub,
     ):
         timers.announce = hub.announce
         status = Status(settings, engines.lineups, hub, lag, hearts)
+        inspector = Inspector(engines.lineups, engines.vad, toolbox)
+        tell_of_engines(insights, inspector, engines.lineups)
+        insights.add_source(hub.reports)
+        insights.add_source(lambda: [status.metadata(insights)])
         client_secrets = ClientSecrets(
             trio.current_time,
             most=settings.limits.client_secrets,
@@ -125,7 +132,7 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
             toolbox=toolbox,
             client_secrets=client_secrets,
             tally=hub.tally,
-            inspector=Inspector(engines.lineups, engines.vad, toolbox),
+            inspector=inspector,
             began=int(time.time()),
         )
         async with (
@@ -173,7 +180,12 @@ async def open_tools(settings: Settings, state: Path) -> AsyncIterator[tuple[Too
 
 @asynccontextmanager
 async def open_sessions(
-    settings: Settings, engines: Engines, toolbox: Toolbox, timers: Timers, hearts: Hearts
+    settings: Settings,
+    engines: Engines,
+    toolbox: Toolbox,
+    timers: Timers,
+    insights: Insights,
+    hearts: Hearts,
 ) -> AsyncIterator[SessionHub]:
     """Two nurseries: audio pipelines, and inside them the sessions they serve."""
     speaker = Speaker(
@@ -194,6 +206,7 @@ async def open_sessions(
         item_audio=AudioBudget(int(settings.limits.item_audio_mb * 2**20)),
         take_missed=timers.take_missed,
         may_speculate=warmth.is_cool,
+        insights=insights,
     )
     hub = SessionHub(parts, hearts)
     async with trio.open_nursery() as audio, trio.open_nursery() as sessions:
@@ -240,6 +253,7 @@ async def open_web(
         secure=ports.secure,
         certificate=ports.certificate,
         client_secrets=services.client_secrets,
+        on_refusal=partial(tell_of_refusal, insights),
     ) as door:
         status.door = door
         yield door

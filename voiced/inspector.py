@@ -11,7 +11,7 @@ from voiced.audio.pcm import SPEECH_HZ
 from voiced.engines.ports import Priority
 from voiced.errors import EngineUnavailable
 from voiced.telemetry.memory import MemoryReader
-from voiced.telemetry.messages import PluginStatus, Timing
+from voiced.telemetry.payloads import PluginStatus, Timing
 from voiced.web.inspection import CircuitFacts, EngineFacts, StageTiming, State
 
 if TYPE_CHECKING:
@@ -79,6 +79,14 @@ class Inspector:
     def statuses(self) -> list[PluginStatus]:
         """All of them, as observers are told."""
         return [plugin_status(facts) for facts in self.look()]
+
+    def host_status(self, host: EngineHost) -> PluginStatus:
+        """One engine, as observers are told."""
+        return plugin_status(self._host_facts(host.spec.kind, host))
+
+    def provider_status(self, provider: Provider) -> PluginStatus:
+        """One server, as observers are told."""
+        return plugin_status(provider_facts(provider))
 
     def _host_facts(self, kind: str, host: EngineHost, role: str = "engine") -> EngineFacts:
         memory = None if host.pid is None else self._memory.known.get(host.pid)

@@ -11,6 +11,8 @@ from msgspec import UNSET
 from voiced import __version__
 from voiced.client.address import REALTIME_PATH, bracketed
 from voiced.inspector import REASONS
+from voiced.telemetry.insights import Metadata
+from voiced.thermal.heat import Level
 from voiced.web.facts import EngineState, Health, LoopLag, ProviderState, Readiness
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from voiced.supervision.hearts import Hearts
     from voiced.supervision.lag import LagMeter
     from voiced.systemd.notify import Notifier
+    from voiced.telemetry.insights import Insights
     from voiced.web.door import Door
 
 REPORT_S = 5.0
@@ -110,6 +113,24 @@ class Status:
         sessions = f"{self._hub.count} session{'' if self._hub.count == 1 else 's'}"
         engines = ", ".join("+".join(lineup.names) for lineup in self._lineups)
         return f"degraded: {', '.join(down)}; {sessions}" if down else f"{sessions}; {engines}"
+
+    def metadata(self, insights: Insights) -> Metadata:
+        """What an observer learns first."""
+        chosen = self._settings
+        return Metadata(
+            version=__version__,
+            uptime_s=round(trio.current_time() - self._began, 1),
+            sessions=self._hub.count,
+            observers=insights.observers,
+            engines={lineup.kind: "+".join(lineup.names)[:200] for lineup in self._lineups},
+            heat=Level.UNKNOWN.word,
+            settings={
+                "insights.transcripts": chosen.insights.transcripts,
+                "limits.sessions": chosen.limits.sessions,
+                "stt.language": chosen.stt.language,
+                "turn_detection.type": chosen.turn_detection.type,
+            },
+        )
 
     def _troubles(self) -> list[str]:
         return list(chain.from_iterable(lineup.troubles() for lineup in self._lineups))

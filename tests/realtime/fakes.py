@@ -40,6 +40,7 @@ from voiced.realtime.reply import Speaker
 from voiced.realtime.wire import Append, Commit, decode
 from voiced.settings import Settings
 from voiced.store.history import History
+from voiced.telemetry.insights import Insights
 from voiced.tools.notice import Notice
 from voiced.tools.toolbox import ToolFacts
 from voiced.turns.silero import CHUNK, SileroState, SileroVad
@@ -427,6 +428,7 @@ async def talking(
     take_missed: Callable[[], Notice | None] = lambda: None,
     may_speculate: Callable[[], bool] = lambda: True,
     intent: str | None = None,
+    insights: Insights | None = None,
 ) -> AsyncIterator[Talk]:
     """A hub on fakes with one open session, which has said `session.created` already."""
     settings = settings or Settings()
@@ -447,6 +449,7 @@ async def talking(
         item_audio=AudioBudget(2**28),
         take_missed=take_missed,
         may_speculate=may_speculate,
+        insights=insights or Insights(),
     )
     hub = SessionHub(parts)
     async with trio.open_nursery() as nursery:

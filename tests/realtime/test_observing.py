@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,6 +27,7 @@ from voiced.realtime.observing import serve_observer
 from voiced.realtime.secrets import Attached
 from voiced.settings import Insights as InsightsSettings
 from voiced.telemetry.insights import Insights, Metadata, PluginStatus, Progress, Warning_
+from voiced.web.refusal import tell_of_refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -60,7 +62,8 @@ async def watched(
     async def handler(ws: DoorSocket, request: Upgrade) -> None:
         await serve_observer(ws, request, insights=insights, settings=settings)
 
-    async with running(settings, handler=handler, **door) as (_, port):
+    refused = partial(tell_of_refusal, insights)
+    async with running(settings, handler=handler, on_refusal=refused, **door) as (_, port):
         yield insights, port
 
 
@@ -159,6 +162,24 @@ async def test_observers_are_limited_and_take_no_place_from_sessions() -> None:
         assert (error["code"], close) == ("too_many_observers", 4029)
         async with websocket(port, "/v1/realtime") as session:  # sessions: 1, and that is this one
             assert session.closed is None
+
+
+async def test_those_who_watch_learn_that_somebody_was_turned_away() -> None:
+    settings = make_settings(limits={"observers": 1})
+    async with watched(settings) as (_, port), websocket(port, PATH) as client:
+        await greeted(client)
+        for _ in range(2):
+            await refused(port)
+        warning = await following(client)
+        assert warning["payload"]["code"] == "too_many_observers"
+        assert "at most 1" in warning["payload"]["message"]
+        await refused(port, PATH + "&types=gossip")  # a mistake of theirs is no news
+        await client.send_message('{"type":"ping"}')
+        last = await following(client)
+        while last["type"] == "warning":
+            assert last["payload"]["code"] == "too_many_observers"
+            last = await following(client)
+        assert last["type"] == "pong"
 
 
 async def test_a_ping_is_answered_and_garbage_is_answered_until_it_is_too_much() -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from voiced.tools.toolbox import Toolbox
     from voiced.web.gate import Application
+    from voiced.web.refusal import Refusal
     from voiced.web.tls import HasContext
     from voiced.web.websocket import DoorSocket, Upgrade
 
@@ -115,6 +116,7 @@ async def running(
     remote: str | None = None,
     certificate: HasContext | None = None,
     client_secrets: ClientSecrets | None = None,
+    on_refusal: Callable[[Refusal], None] = lambda refusal: None,
 ) -> AsyncIterator[tuple[Door, int]]:
     """Open a door; yields it and its port: that of TLS where there is a certificate.
 
@@ -134,6 +136,7 @@ async def running(
             secure=secure,
             certificate=certificate,
             client_secrets=client_secrets,
+            on_refusal=on_refusal,
         ) as door:
             yield door, (door.secure_addresses or door.addresses)[0][1]
 

@@ -131,6 +131,14 @@ class EngineHost:
         child = self._keeper.child
         return None if child is None else child.pid
 
+    def subscribe(
+        self, *, state: Callable[[State], None], warning: Callable[[str, str], None]
+    ) -> None:
+        """Have these called with each new `state`, and with the code and the words of each
+        warning. One subscriber; what it does must neither wait nor raise."""
+        self._keeper.on_state = state
+        self._keeper.dispatcher.record.on_warning = warning
+
     async def wait_change(self) -> State:
         """Wait for the next change of `state`; returns the new one."""
         await self._keeper.wait_change()

@@ -71,6 +71,8 @@ class Keeper:
             clock=trio.current_time,
             wake=self._wake_watch,
         )
+        #: Called with each new `state`; must neither wait nor raise.
+        self.on_state: Callable[[State], None] = lambda state: None
         self.state: State = "stopped"
         self.info: EngineInfo | None = None
         self.child: ChildProcess | None = None
@@ -140,8 +142,8 @@ class Keeper:
             self.dispatcher.limit_waiting(trio.current_time() + wait_s, self.unavailable())
             self._wake_watch()
             await trio.sleep(pause_s)
-            self._set_state("restarting")
             self.restarts += 1
+            self._set_state("restarting")
 
     async def _live(self, task_status: trio.TaskStatus[EngineInfo]) -> _End:
         """One child from its start to its last file descriptor."""
@@ -264,6 +266,7 @@ class Keeper:
         if state != self.state:
             self.state = state
             self._changed.unpark_all()
+            self.on_state(state)
 
     def unavailable(self) -> EngineUnavailable:
         """Why a request cannot be served now."""

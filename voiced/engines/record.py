@@ -68,7 +68,7 @@ class EngineWarning(msgspec.Struct, frozen=True, kw_only=True):
 class Record:
     """All of this of one engine. Bounded; nothing in it waits."""
 
-    __slots__ = ("_warnings", "clock", "failures", "timings")
+    __slots__ = ("_warnings", "clock", "failures", "on_warning", "timings")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -76,6 +76,8 @@ class Record:
         self.failures: Counter[str] = Counter()
         """Requests that failed, by the code of their error."""
         self._warnings: deque[EngineWarning] = deque(maxlen=WARNINGS)
+        #: Called with the code and the words of each warning; must neither wait nor raise.
+        self.on_warning: Callable[[str, str], None] = lambda code, message: None
 
     @property
     def warnings(self) -> tuple[EngineWarning, ...]:
@@ -102,6 +104,7 @@ class Record:
         self._warnings.append(
             EngineWarning(code=code, message=message, time=time.time(), times=times)
         )
+        self.on_warning(code, message)
 
 
 class Watch:

@@ -6,7 +6,7 @@ import secrets
 import time
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 import trio
@@ -29,9 +29,10 @@ from voiced.engines.owner import request_owner
 from voiced.realtime.detections import own_detections
 from voiced.realtime.session import CLOSE_FAULT, Session
 from voiced.supervision.hearts import BEAT_S, SILENT_S, Hearts
+from voiced.telemetry.insights import PartialResult
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
     from voiced.realtime.parts import SessionParts
     from voiced.settings import Settings
@@ -142,11 +143,13 @@ class SessionHub:
                 await self._new_audio.send(session)
                 if self._closing:
                     session.apply(inp.ShutDown())
+                self._tell(session, "opened")
                 yield session
             finally:
                 session.end("the connection ended")
                 del self._sessions[session.id]
                 self._parts.tally.dropped_bytes += session.pipeline.dropped_bytes
+                self._tell(session, "closed")
                 if session.lost_notice:
                     for other in self._sessions.values():
                         other.look_for_missed()
@@ -156,6 +159,13 @@ class SessionHub:
                     seconds=round(trio.current_time() - began, 1),
                     dropped_audio_bytes=session.pipeline.dropped_bytes,
                 )
+
+    def reports(self) -> Iterator[PartialResult]:
+        """What every session is at, for somebody who begins to watch."""
+        return (session.telling.now() for session in self._sessions.values())
+
+    def _tell(self, session: Session, state: Literal["opened", "closed"]) -> None:
+        self._parts.insights.partial_result(PartialResult(session_id=session.id, state=state))
 
     def announce(self, session_id: str, notice: Notice) -> None:
         """Say something unasked: in that session, else in all. Settled at once where nobody is."""
@@ -186,8 +196,7 @@ def guarded(session: Session, act: Callable[[], None]) -> None:
         try:
             act()
         except Exception:
-            log.exception("session failed")
-            session.fail(CLOSE_FAULT, "internal error")
+            fail(session)
 
 
 async def run_session(session: Session) -> None:
@@ -209,8 +218,14 @@ async def guard(session: Session, run: Callable[[Session], Awaitable[None]]) -> 
         try:
             await run(session)
         except Exception:
-            log.exception("session failed")
-            session.fail(CLOSE_FAULT, "internal error")
+            fail(session)
+
+
+def fail(session: Session) -> None:
+    """End a session for the fault that is being handled."""
+    log.exception("session failed")
+    session.telling.fail()
+    session.fail(CLOSE_FAULT, "internal error")
 
 
 def opening_config(

@@ -13,17 +13,16 @@ from voiced.errors import leaves
 from voiced.realtime.connection import GARBAGE_ALLOWED, PONG_S, ConnectionLost, closed_by, receive
 from voiced.realtime.rates import TokenBucket
 from voiced.telemetry.messages import (
-    Beat,
     ClientPing,
     ClientPong,
     ErrorMessage,
-    Fault,
     PingMessage,
     PongMessage,
     encode,
     parse_types,
     utc_now,
 )
+from voiced.telemetry.payloads import Beat, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -11,6 +11,7 @@ from voiced.realtime.item_audio import AudioBudget
 from voiced.realtime.reply import Speaker
 from voiced.settings import Settings
 from voiced.store.history import History
+from voiced.telemetry.insights import Insights
 from voiced.telemetry.tally import Tally
 from voiced.tools.notice import Notice
 from voiced.turns.silero import SileroVad
@@ -28,3 +29,4 @@ class SessionParts(msgspec.Struct, frozen=True):
     take_missed: Callable[[], Notice | None] = lambda: None
     may_speculate: Callable[[], bool] = lambda: True
     tally: Tally = msgspec.field(default_factory=Tally)
+    insights: Insights = msgspec.field(default_factory=Insights)

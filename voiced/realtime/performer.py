@@ -39,6 +39,7 @@ from voiced.realtime.pipeline import AudioPipeline
 from voiced.realtime.rates import TokenBucket
 from voiced.realtime.replying import Awaited, Replies
 from voiced.realtime.silence import SilenceTimer
+from voiced.realtime.telling import Telling
 from voiced.store.history import History
 from voiced.telemetry.tally import Tally
 
@@ -65,6 +66,7 @@ class Performer(msgspec.Struct, eq=False, kw_only=True):
     notices: Notices
     history: History
     tally: Tally
+    telling: Telling
     turn: Awaited = Awaited(0.0)
 
     def perform(self, effect: Effect, state: State, taking: inp.Input | None) -> bool:
@@ -129,6 +131,7 @@ class Performer(msgspec.Struct, eq=False, kw_only=True):
         elif isinstance(event, ev.ResponseCreated):
             self.replies.expect(event.response.id, self._awaited(taking))
         self.outbox.put(event)
+        self.telling.see(event)
         if isinstance(event, ev.ResponseDone):
             self._count(event.response)
             self.notices.end(

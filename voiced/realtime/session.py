@@ -27,6 +27,7 @@ from voiced.realtime.pipeline import AudioPipeline
 from voiced.realtime.rates import TokenBucket
 from voiced.realtime.replying import Replies
 from voiced.realtime.silence import SilenceTimer
+from voiced.realtime.telling import Telling
 from voiced.tools.notice import Notice
 from voiced.tools.toolbox import ToolContext
 
@@ -69,6 +70,7 @@ class Session:
         self._silence = SilenceTimer()
         self._missed = Missed()
         self.notices = Notices()
+        self.telling = Telling(self.id, parts.insights)
         self.lost_notice = False
         self._wake = trio.Event()
         self._inputs: list[inp.Input] = []
@@ -101,6 +103,7 @@ class Session:
             notices=self.notices,
             history=parts.history,
             tally=parts.tally,
+            telling=self.telling,
         )
         self._ahead = open_ahead(parts.settings.llm, parts.speaker, self.apply)
         self._state, effects = begin(
@@ -257,6 +260,7 @@ class Session:
             except OutboxFull:
                 log.warning("client does not read", outbox_bytes=self.outbox.size_bytes)
                 self._parts.tally.outboxes_full += 1
+                self.telling.lose_client()
                 # What is under way is told to its end, should the client read on after all.
                 self.outbox.take_last_words()
                 self._perform(effect)

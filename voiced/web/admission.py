@@ -28,7 +28,7 @@ from voiced.web.websocket import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from voiced.settings import Settings
     from voiced.web.streams import ClientStream, Line
@@ -72,7 +72,15 @@ class Objection(msgspec.Struct, frozen=True):
 class Admission:
     """The rules by which connections get in, and the count of those that are in."""
 
-    def __init__(self, settings: Settings, trust: Trust, authenticator: Authenticator) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        trust: Trust,
+        authenticator: Authenticator,
+        on_refusal: Callable[[Refusal], None],
+    ) -> None:
+        """`on_refusal` is told of everybody who is turned away; it must neither wait nor raise."""
+        self._on_refusal = on_refusal
         self._server = settings.server
         self._limits = settings.limits
         self._trust = trust
@@ -138,7 +146,7 @@ class Admission:
     async def _refuse(
         self, stream: ClientStream, refusal: Refusal, peer: str, head: Head | None
     ) -> None:
-        self.refused[refusal.code or MISSING_KEY] += 1
+        self._note(refusal)
         log.info(
             "refuse connection",
             remote=peer,
@@ -157,7 +165,7 @@ class Admission:
         websocket = MessageStream(stream) if isinstance(stream, trio.SocketStream) else stream
         if isinstance(decision, Objection):
             refusal, code = decision.refusal, decision.close_code
-            self.refused[refusal.code or MISSING_KEY] += 1
+            self._note(refusal)
             log.info("turn away websocket", remote=peer, close_code=code, code=refusal.code)
             event, reason = farewell(refusal, observer=is_observer(head.query))
             malformed = await turn_away(
@@ -180,6 +188,10 @@ class Admission:
             return None
         upgrade = describe_upgrade(head, peer, decision, secret_prefix=KEY_PROTOCOL)
         return AdmittedSocket(accepted, upgrade)
+
+    def _note(self, refusal: Refusal) -> None:
+        self.refused[refusal.code or MISSING_KEY] += 1
+        self._on_refusal(refusal)
 
     def _peers(self, query: Mapping[str, str]) -> Counter[str]:
         """Where such a WebSocket counts: who watches takes no place from who talks."""

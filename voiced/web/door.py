@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from voiced.settings import Settings
     from voiced.web.entrance import AddressOf
     from voiced.web.gate import Application
+    from voiced.web.refusal import Refusal
     from voiced.web.streams import Line
     from voiced.web.tls import HasContext
 
@@ -63,6 +64,7 @@ class Door:
         peer: AddressOf,
         hearts: Hearts,
         client_secrets: ClientSecrets,
+        on_refusal: Callable[[Refusal], None],
     ) -> None:
         trust = Trust(settings.server)
         authenticator = Authenticator(
@@ -82,7 +84,7 @@ class Door:
         self._handler = handler
         self._peer = peer
         self._hearts = hearts
-        self._admission = Admission(settings, trust, authenticator)
+        self._admission = Admission(settings, trust, authenticator, on_refusal)
         self._gate = Gate(app, settings, trust, authenticator)
         self._http = HttpServer(self._gate, settings)
         self._pending = Pending(settings.limits.pending_connections)
@@ -213,6 +215,7 @@ async def open_door(
     secure: Sequence[trio.SocketListener] = (),
     certificate: HasContext | None = None,
     client_secrets: ClientSecrets | None = None,
+    on_refusal: Callable[[Refusal], None] = lambda refusal: None,
 ) -> AsyncIterator[Door]:
     """Serve WebSockets and HTTP on `listeners` (see `open_listeners`), and over TLS, with
     `certificate`, on those of `secure`. The door closes all of them.
@@ -222,7 +225,8 @@ async def open_door(
     ConnectionClosed when its peer leaves, and closes with 1001 when `Door.closing` is set. When it
     returns, the connection is closed with 1000, when it raises, with 1011. `app` is an ASGI
     application; its lifespan is not run. `client_secrets` open WebSockets as the token does.
-    `peer` tells the address of a connection's peer.
+    `peer` tells the address of a connection's peer. `on_refusal` is told of each connection that
+    is turned away.
     Each listener has a heart among `hearts` while it accepts.
 
     Leaving the block normally drains (`Door.drain`); leaving it by an exception or cancellation
@@ -237,7 +241,7 @@ async def open_door(
     entrances = [Entrance(listener) for listener in listeners]
     entrances += [Entrance(listener, certificate) for listener in secure]
     try:
-        door = Door(entrances, settings, app, handler, peer, hearts, client_secrets)
+        door = Door(entrances, settings, app, handler, peer, hearts, client_secrets, on_refusal)
         async with trio.open_nursery() as nursery:
             for entrance in entrances:
                 nursery.start_soon(door._accept, entrance, nursery)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from voiced.telemetry.messages import ErrorMessage, Fault, encode, utc_now
+from voiced.telemetry.messages import ErrorMessage, encode, utc_now
+from voiced.telemetry.payloads import Fault
 
 if TYPE_CHECKING:
     from voiced.web.refusal import Refusal

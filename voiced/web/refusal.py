@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+from voiced.telemetry.insights import Warning_
+
+if TYPE_CHECKING:
+    from voiced.telemetry.insights import Insights
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -20,6 +25,14 @@ class Refusal(msgspec.Struct, frozen=True):
     message: str
     headers: tuple[tuple[str, str], ...] = ()
     param: str | None = None
+
+
+def tell_of_refusal(insights: Insights, refusal: Refusal) -> None:
+    """Warn those who watch that somebody is turned away because there are too many. Not who: of
+    many at once, each would be a warning of its own."""
+    if refusal.status in (429, 503):
+        message = f"Somebody was turned away: {refusal.message}"
+        insights.warning(Warning_(code=refusal.code or "refused", message=message))
 
 
 class Refused(Exception):

@@ -15,7 +15,7 @@ from voiced.engines.record import Record
 from voiced.errors import EngineBusy, EngineUnavailable, ProviderFailed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from voiced.engines.http.peer import Peer
     from voiced.engines.ports import Kind, Priority
@@ -69,6 +69,9 @@ class Provider:
         """Whether the trouble is over once a look at the server finds nothing amiss. What it does
         with a request shows in none: its list of models may be there, and its model not."""
         self._failed = trio.Event()
+        #: Called when it begins or ceases to fail, and when it fails again; must neither wait nor
+        #: raise.
+        self.on_change: Callable[[], None] = lambda: None
         self._log = structlog.get_logger(__name__).bind(engine=f"{kind}.{self.name}")
 
     @property
@@ -133,7 +136,8 @@ class Provider:
     def _tell_recovery(self) -> None:
         if self._trouble:
             self._log.info("provider works again")
-        self._trouble = ""
+            self._trouble = ""
+            self.on_change()
 
     def note_failure(self, error: ProviderFailed, *, look_refutes: bool) -> None:
         """It does not."""
@@ -149,6 +153,7 @@ class Provider:
             circuit=self.circuit.state,
             paused_s=round(self.circuit.opens_in_s, 1),
         )
+        self.on_change()
         self._failed.set()
 
     async def watch(self) -> None:

@@ -1,0 +1,85 @@
+"""What those who watch the daemon learn of its engines, and of servers that are used as engines."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from tests.engines.host_helpers import running_host, spec_for
+from tests.telemetry.watching import watching
+from voiced.engines.http.provider import open_provider
+from voiced.engines.lineup import Lineup
+from voiced.engines.spec import HostPolicy
+from voiced.errors import EngineBusy, ProviderFailed
+from voiced.inspector import Inspector
+from voiced.settings import Provider
+from voiced.telemetry.insights import Insights
+from voiced.telling import tell_of_engines
+from voiced.tools.toolbox import Toolbox
+
+POLICY = HostPolicy(backoff_first_s=0.01, stop_s=0.2, queue_size=1)
+
+
+def tell(insights: Insights, lineup: Lineup) -> None:
+    tell_of_engines(insights, Inspector([lineup], None, Toolbox(())), [lineup])
+
+
+async def test_an_engine_that_is_killed_is_told_of_until_it_works_again() -> None:
+    insights = Insights()
+    async with running_host(spec_for("Obliging"), POLICY) as host:
+        tell(insights, Lineup(kind="llm", host=host))
+        async with watching(insights) as seen, host.request("echo", {}) as call:
+            await call.result()
+            assert host.pid is not None
+            os.kill(host.pid, signal.SIGKILL)
+            await seen.until("plugin_status", lambda told: told["restarts"] == 1)
+            ready = await seen.until(
+                "plugin_status", lambda told: told["state"] == "ready" and told["restarts"] == 1
+            )
+    states = [told["state"] for told in seen.payloads("plugin_status")]
+    assert states[0] == "ready"  # how it was when somebody came
+    assert "restarting" in states
+    assert ready["reason"] is None
+    assert ready["timings"]["whole"]["count"] == 1
+    (error,) = seen.payloads("error")
+    assert (error["code"], error["subject"]) == ("engine_ended", "llm.obliging")
+    assert "signal 9" in error["message"]
+
+
+async def test_a_full_queue_is_a_warning() -> None:
+    insights = Insights()
+    async with running_host(spec_for("Obliging"), POLICY) as host:
+        tell(insights, Lineup(kind="llm", host=host))
+        async with watching(insights) as seen:
+            calls = [host.submit("begin", {}) for _ in range(host.free_slots + 1)]
+            with pytest.raises(EngineBusy):
+                host.submit("begin", {})
+            warning = await seen.until("warning", lambda told: told["code"] == EngineBusy.code)
+            for call in calls:
+                call.close()
+    assert warning["subject"] == "llm.obliging"
+
+
+async def test_a_server_that_fails_is_told_of_and_that_it_works_again() -> None:
+    insights = Insights()
+    nobody = Provider(url="http://127.0.0.1:9/v1", name="box")  # discard: nothing listens there
+    async with open_provider("stt", nobody, "stt.providers, number 1") as provider:
+        provider.note_success()
+        tell(insights, Lineup(kind="stt", host=None, providers=(provider,)))
+        async with watching(insights) as seen:
+            for _ in range(5):
+                provider.note_failure(ProviderFailed("no answer"), look_refutes=True)
+            await seen.until("plugin_status", lambda told: told["state"] == "open")
+            warning = await seen.until("warning", lambda told: told["code"] == "provider_failed")
+            provider.note_success()
+
+            def again(told: dict[str, Any]) -> bool:
+                return bool(told["state"] == "ready" and seen.messages[-1]["payload"] is told)
+
+            works = await seen.until("plugin_status", again)
+    assert works["reason"] is None
+    assert warning["subject"] == "stt.box"
+    assert "no answer" in warning["message"]
