@@ -15,6 +15,7 @@ from tests.web.harness import ask, get, running
 from voiced.realtime.asyncapi import describe_realtime
 from voiced.realtime.schemas import server_events
 from voiced.realtime.wire import NAMES
+from voiced.telemetry.messages import TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +99,10 @@ def test_every_event_is_in_it_with_its_direction() -> None:
     assert heard == {f"client.{name}" for name in NAMES}
     assert told == {f"server.{kind.__struct_config__.tag}" for kind in server_events()}
     assert {"server.session.created", "server.error", "server.response.done"} <= told
+    shown = {m["$ref"].rpartition("/")[2] for m in operations["show"]["messages"]}
+    said = {m["$ref"].rpartition("/")[2] for m in operations["listen"]["messages"]}
+    assert shown == {f"insights.{kind}" for kind in TYPES}
+    assert said == {"observer.ping", "observer.pong"}
 
 
 async def test_the_daemon_serves_it_with_its_own_address() -> None:

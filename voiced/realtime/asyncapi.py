@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from voiced import __version__
+from voiced.realtime.insight_schemas import said_schemas, told_schemas
 from voiced.realtime.schemas import TEMPLATE, client_schemas, server_schemas
+from voiced.telemetry.messages import TYPES
 
 if TYPE_CHECKING:
     from voiced.realtime.schemas import Schemas
 
 JSON_SCHEMA = "application/schema+json;version=draft-07"
-CHANNEL = "#/channels/realtime"
 QUERY = {
     "type": "object",
     "properties": {
@@ -23,6 +24,18 @@ QUERY = {
             "type": "string",
             "enum": ["transcription"],
             "description": "A session that transcribes and does not answer.",
+        },
+    },
+}
+WATCH_QUERY = {
+    "type": "object",
+    "required": ["intent"],
+    "properties": {
+        "intent": {"type": "string", "const": "insights"},
+        "types": {
+            "type": "string",
+            "description": "The types of messages that are wanted, with commas between them: "
+            f"{', '.join(TYPES)}. All where it is left out.",
         },
     },
 }
@@ -47,7 +60,12 @@ def servers_of(host: str, *, secure: bool) -> dict[str, Any]:
 
 def describe_realtime(host: str = "localhost:8080", *, secure: bool = False) -> dict[str, Any]:
     """The AsyncAPI 3.0 document of the socket at `host`, an address with its port."""
-    sides = {"client": client_schemas(), "server": server_schemas()}
+    sides = {
+        "client": client_schemas(),
+        "server": server_schemas(),
+        "observer": said_schemas(),
+        "insights": told_schemas(),
+    }
     messages = {
         f"{side}.{name}": message(side, name, schema)
         for side, schemas in sides.items()
@@ -56,13 +74,23 @@ def describe_realtime(host: str = "localhost:8080", *, secure: bool = False) -> 
     objects: dict[str, Any] = {}
     for side, schemas in sides.items():
         objects |= components(side, schemas)
+
+    def of(*wanted: str) -> dict[str, Any]:
+        """The messages of some sides, as a channel has them."""
+        return {
+            name: {"$ref": f"#/components/messages/{name}"}
+            for name in messages
+            if name.partition(".")[0] in wanted
+        }
+
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "voiced",
             "version": __version__,
             "description": "The OpenAI Realtime protocol as voiced speaks it. Its HTTP side is "
-            "described by /openapi.json, the differences from OpenAI by docs/realtime.md.",
+            "described by /openapi.json, the differences from OpenAI by docs/realtime.md. The "
+            "channel `insights` is voiced's own.",
             "license": {"name": "GPL-3.0-or-later"},
         },
         "defaultContentType": "application/json",
@@ -71,13 +99,22 @@ def describe_realtime(host: str = "localhost:8080", *, secure: bool = False) -> 
             "realtime": {
                 "address": "/v1/realtime",
                 "description": "One conversation. The server speaks first, with session.created.",
-                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+                "messages": of("client", "server"),
                 "bindings": {"ws": {"method": "GET", "query": QUERY}},
-            }
+            },
+            "insights": {
+                "address": "/v1/realtime",
+                "description": "What the daemon does, for whoever watches it, with "
+                "`intent=insights`. The server speaks first, with metadata. See docs/insights.md.",
+                "messages": of("observer", "insights"),
+                "bindings": {"ws": {"method": "GET", "query": WATCH_QUERY}},
+            },
         },
         "operations": {
             "hear": operation("receive", "What clients send.", "client", sides["client"]),
             "tell": operation("send", "What the daemon sends.", "server", sides["server"]),
+            "listen": operation("receive", "What observers send.", "observer", sides["observer"]),
+            "show": operation("send", "What observers are sent.", "insights", sides["insights"]),
         },
         "components": {"messages": messages, "schemas": objects},
     }
@@ -100,12 +137,13 @@ def message(side: str, name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def operation(action: str, summary: str, side: str, schemas: Schemas) -> dict[str, Any]:
-    """One direction of the channel."""
+    """One direction of a channel."""
+    channel = f"#/channels/{'insights' if side in ('observer', 'insights') else 'realtime'}"
     return {
         "action": action,
         "summary": summary,
-        "channel": {"$ref": CHANNEL},
-        "messages": [{"$ref": f"{CHANNEL}/messages/{side}.{name}"} for name in schemas.events],
+        "channel": {"$ref": channel},
+        "messages": [{"$ref": f"{channel}/messages/{side}.{name}"} for name in schemas.events],
     }
 
 

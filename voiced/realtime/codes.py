@@ -55,15 +55,17 @@ CONNECT_CODES = {
     "beta_api_shape_disabled": "The shape of the beta, which nobody speaks any more.",
     "invalid_api_key": "A wrong key, or a client secret that has expired.",
     "invalid_parameter": "A transcription session with a model, or a secret for another type.",
-    "invalid_value": "An `intent` or a `call_id` that is not served here.",
+    "invalid_value": "An `intent`, a `call_id` or a type of messages that is not served here.",
     "malformed_request": "The handshake is malformed.",
     "not_found": "There is no WebSocket at that path.",
     "origin_not_allowed": "A page of another origin; see `server.origins`.",
     "rate_limit_exceeded": "Too many wrong keys from one address.",
     "session_not_found": "A `session_id` of no session.",
     "too_many_connections": "`limits.connections_per_address`, or `limits.http_connections`.",
+    "too_many_observers": "`limits.observers`, with `intent=insights`.",
     "too_many_sessions": "`limits.sessions`.",
     "unknown_host": "A `Host` that is not this machine's; see `server.hostnames`.",
+    "unknown_parameter": "With `intent=insights`, something else than `types`.",
 }
 """When connecting: in an `error` event before the connection is closed, or, where the request is
 no handshake that could be answered or comes from another page, as an HTTP answer."""

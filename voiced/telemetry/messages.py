@@ -7,10 +7,10 @@ sent that was not read back first: see `encode`.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from voiced.telemetry.payloads import (
     Beat,
@@ -41,13 +41,16 @@ Type = Literal[
 ]
 
 
+Instant = Annotated[datetime, Meta(tz=True)]
+
+
 class ClientMessage(
     Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True
 ):
     """What an observer may say: a ping of its own, or the pong to one of ours."""
 
     payload: Beat = Beat()
-    timestamp: datetime | None = None
+    timestamp: Instant | None = None
 
 
 class ClientPing(ClientMessage, frozen=True, kw_only=True, tag="ping"):
@@ -62,7 +65,7 @@ class Envelope(Struct, frozen=True, kw_only=True, tag_field="type", forbid_unkno
     """Base of all messages."""
 
     payload: Any
-    timestamp: datetime
+    timestamp: Instant
 
 
 class FrameMessage(Envelope, frozen=True, kw_only=True, tag="frame"):
