@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*$", re.MULTILINE)
 TABLE_RULE = re.compile(r"^[ \t]*\|?(?:[ \t]*:?-{3,}:?[ \t]*\|)+[ \t]*:?-*:?[ \t]*$", re.MULTILINE)
 RULE = re.compile(r"^[ \t]*(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$", re.MULTILINE)
-LINE_MARK = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+|>[ \t]?|[-*+\u2022][ \t]+)+", re.MULTILINE)
+LINE_MARK = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+|>(?!=)[ \t]?|[-*+\u2022][ \t]+)+", re.MULTILINE)
 TABLE_ROW = re.compile(r"^[ \t]*\|(?P<cells>[^\n]*?)\|?[ \t]*$", re.MULTILINE)
 IMAGE_OR_LINK = re.compile(r"!?\[(?P<text>[^\[\]\n]{0,300})\]\([^()\s]{0,500}\)")
 TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]{0,15}(?:\s[^<>\n]{0,200})?/?>")
@@ -30,7 +30,9 @@ ADDRESS = re.compile(
     r"(?:[/?#](?:[^\s<>\"')\]]*[^\s<>\"')\].,;:!?])?)?"
 )
 MAIL = re.compile(r"\b(?P<name>[\w.+-]{1,64})@(?P<host>[\w-]{1,63}(?:\.[\w-]{1,63})+)\b")
-EMPHASIS = re.compile(r"\*{1,3}(?=\S)|(?<=\S)\*{1,3}|~~|`+|(?<!\w)_{1,3}(?=\w)|(?<=\w)_{1,3}(?!\w)")
+EMPHASIS = re.compile(
+    r"(?<!\d)\*{1,3}(?=\S)|(?<=\S)\*{1,3}(?!\d)|~~|`+|(?<!\w)_{1,3}(?=\w)|(?<=\w)_{1,3}(?!\w)"
+)
 """Marks around words; what is left of a pair whose other half is in another clause too."""
 
 NOTE_NUMBER = re.compile(r"(?<=[\w.,;:!?\"')])\[\d{1,3}\]")

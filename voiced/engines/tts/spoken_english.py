@@ -1,4 +1,4 @@
-"""Money, units, dates and ranges as English says them. Pure: text in, text out.
+"""Money, units, ranges, signs and abbreviations as English says them. Pure: text in, text out.
 
 Numbers themselves stay digits, without the marks between their thousands; voices read them.
 """
@@ -6,6 +6,8 @@ Numbers themselves stay digits, without the marks between their thousands; voice
 from __future__ import annotations
 
 import re
+
+from voiced.engines.tts.english_times import spell_times
 
 NUMBER = r"(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
 
@@ -62,6 +64,8 @@ UNITS = {
     "KB": ("kilobyte", "kilobytes"),
     "kB": ("kilobyte", "kilobytes"),
     "MB": ("megabyte", "megabytes"),
+    "MB/s": ("megabyte per second", "megabytes per second"),
+    "Mbit/s": ("megabit per second", "megabits per second"),
     "GB": ("gigabyte", "gigabytes"),
     "TB": ("terabyte", "terabytes"),
     "hPa": ("hectopascal", "hectopascals"),
@@ -71,23 +75,21 @@ UNIT = re.compile(
     rf"(?<![\w.]){NUMBER}\s?(?P<unit>{'|'.join(map(re.escape, LONGEST_FIRST))})(?![\w/])"
 )
 DEGREES = re.compile(
-    rf"(?P<minus>[-\u2212](?=\d))?(?<![\w.]){NUMBER}\s?\u00b0(?:\s?(?P<scale>[CFK])\b)?"
+    rf"(?:(?<![\w.])(?P<minus>[-\u2212]))?(?<![\w.]){NUMBER}\s?\u00b0(?:\s?(?P<scale>[CFK])\b)?"
 )
 PERCENT = re.compile(rf"(?<![\w.]){NUMBER}\s?%")
 SQUARE = re.compile(r"\b(?P<unit>km|cm|mm|m)(?P<power>[\u00b2\u00b3])")
 POWERS = {"\u00b2": "square", "\u00b3": "cubic"}
 
-MONTHS = (
-    *("January", "February", "March", "April", "May", "June", "July", "August"),
-    *("September", "October", "November", "December"),
-)
-ISO_DATE = re.compile(r"(?<![\w-])(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})(?![\w-])")
-CLOCK = re.compile(
-    r"(?<![\w:.])(?P<hour>\d{1,2}):(?P<minute>[0-5]\d)(?![\w:])(?P<half>\s?[ap]\.?m\.?)?",
-    re.IGNORECASE,
-)
 RANGE = re.compile(
     r"(?<![\w.,-])(?P<first>\d+(?:\.\d+)?)\s?[\u2013-]\s?(?P<last>\d+(?:\.\d+)?)(?![\w-]|\.\d)"
+)
+MONEY_RANGE = re.compile(
+    rf"(?P<sign>[{SIGNS}])(?P<first>\d+(?:\.\d+)?)\s?[\u2013-]\s?[{SIGNS}]?(?=\d)"
+)
+UNIT_RANGE = re.compile(r"(?<=\d)(?P<unit>\s?(?:\u00b0\s?[CFK]?|%))\s?[\u2013-]\s?(?=\d)")
+PHONE = re.compile(
+    r"(?<![\w-])(?:\+?\d{1,3}[-. ])?(?:\(\d{3}\)[ -]?|\d{3}[-.])?\d{3}-\d{4}(?![\w-])"
 )
 THOUSANDS = re.compile(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\w,])")
 BETWEEN_NUMBERS = re.compile(
@@ -138,34 +140,19 @@ SHORT = (
 SHORT_WORDS = tuple((re.compile(pattern), said) for pattern, said in SHORT)
 """Voices take the full stop of an abbreviation for the end of a sentence, and pause."""
 
-SHORT_MONTH = re.compile(
-    r"\b(?P<month>Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.(?=\s?\d{1,2}\b)"
-)
-HALF_OF_DAY = re.compile(r"(?<=\d)\s?(?P<half>[ap])\.m\.", re.IGNORECASE)
 INITIALS = re.compile(r"\b(?:[A-Z]\.){2,}|\b[A-Z]\.(?=\s[A-Z])")
 """Of names, and such as U.S."""
-
-YEAR = re.compile(
-    rf"(?P<before>\b(?:[Ii]n|[Ss]ince|[Uu]ntil|[Bb]y|[Bb]efore|[Aa]fter|[Dd]uring|[Yy]ear|"
-    rf"{'|'.join(MONTHS)})\s|\b(?:{'|'.join(MONTHS)})\s\d{{1,2}},\s)"
-    r"(?P<century>1[1-9]|20)(?P<rest>\d\d)(?!\s?[%\w]|[.,]\d)(?![\w-])"
-)
-SLASHED_DATE = re.compile(
-    r"(?<![\w/])(?P<first>\d{1,2})/(?P<second>\d{1,2})/(?P<year>\d{4})(?![\w/])"
-)
 
 
 def spell_out(text: str) -> str:
     """`text` as it is said; what has no rule stays as it is."""
     for pattern, words in SHORT_WORDS:
         text = pattern.sub(words, text)
-    text = SHORT_MONTH.sub(month, text)
-    text = ISO_DATE.sub(date, text)
-    text = SLASHED_DATE.sub(slashed_date, text)
-    text = YEAR.sub(year, text)
-    text = CLOCK.sub(clock, text)
-    text = HALF_OF_DAY.sub(lambda found: f" {found['half'].upper()}M", text)
+    text = PHONE.sub(phone, text)
+    text = spell_times(text)
     text = INITIALS.sub(lambda found: found[0].replace(".", " ").strip(), text)
+    text = MONEY_RANGE.sub(r"\g<first> to \g<sign>", text)
+    text = UNIT_RANGE.sub(r"\g<unit> to ", text)
     text = MONEY.sub(money, text)
     text = MONEY_AFTER.sub(money, text)
     text = DEGREES.sub(degrees, text)
@@ -211,53 +198,11 @@ def degrees(found: re.Match[str]) -> str:
     return said + scale.get(found["scale"] or "", "")
 
 
-def date(found: re.Match[str]) -> str:
-    """2026-11-21, as it is said; what is no date stays."""
-    month, day = int(found["month"]), int(found["day"])
-    if not (1 <= month <= 12 and 1 <= day <= 31):
-        return found[0]
-    return f"{MONTHS[month - 1]} {day}, {found['year']}"
-
-
-def slashed_date(found: re.Match[str]) -> str:
-    """12/25/2026 or 25/12/2026; one that could be either stays, since nobody knows."""
-    first, second = int(found["first"]), int(found["second"])
-    if 1 <= first <= 12 < second <= 31:
-        return f"{MONTHS[first - 1]} {second}, {found['year']}"
-    if 1 <= second <= 12 < first <= 31:
-        return f"{MONTHS[second - 1]} {first}, {found['year']}"
-    return found[0]
-
-
-def month(found: re.Match[str]) -> str:
-    """The whole name of a month."""
-    return next(name for name in MONTHS if name.startswith(found["month"][:3]))
-
-
-def year(found: re.Match[str]) -> str:
-    """A year by its two halves, as English says it: 19 99, 20 26, 19 hundred, 19 oh 5."""
-    before, century, rest = found["before"], found["century"], found["rest"]
-    if century == "20" and rest[0] == "0":
-        return found[0]  # two thousand five
-    if rest == "00":
-        return f"{before}{century} hundred"
-    return f"{before}{century} {f'oh {rest[1]}' if rest[0] == '0' else rest}"
-
-
-def clock(found: re.Match[str]) -> str:
-    """A time of day: "7 oh 5", "12 o'clock"; with am or pm no "o'clock" is said."""
-    hour, minute, half = int(found["hour"]), found["minute"], found["half"] or ""
-    if hour > 24:
-        return found[0]
-    if half:
-        half = " " + half.strip().replace(".", "").upper()
-    if minute == "00":
-        said = f"{hour}" if half else (f"{hour} o'clock" if 1 <= hour <= 12 else f"{hour} hundred")
-    elif minute[0] == "0":
-        said = f"{hour} oh {minute[1]}"
-    else:
-        said = f"{hour} {minute}"
-    return said + half
+def phone(found: re.Match[str]) -> str:
+    """A telephone number, digit by digit, with the pauses that were written."""
+    groups = re.findall(r"\d+", found[0])
+    plus = "plus " if found[0].startswith("+") else ""
+    return plus + ", ".join(" ".join(group) for group in groups)
 
 
 def operator(found: re.Match[str]) -> str:
