@@ -19,6 +19,7 @@ from tests.patience import CEILING_S
 from voiced.engines.clients import EngineTts
 from voiced.engines.ports import WorkCancelled
 from voiced.engines.spec import EngineSpec, HostPolicy
+from voiced.engines.tts import piper_shelf
 from voiced.engines.tts.piper import PiperEngine
 from voiced.engines.tts.piper_shelf import VoiceShelf
 from voiced.engines.tts.piper_voices import MOST_PHONEMES, LoadedVoice, VoiceFile, parts_of
@@ -318,6 +319,39 @@ def test_a_voice_beyond_the_budget_is_refused_by_name(models: Path) -> None:
         ModelError, match=r"plain\.onnx needs about 1 MiB, and tts\.options\.memory_mb"
     ):
         shelf.take("plain")
+
+
+def test_a_voice_too_large_for_the_memory_that_is_free_is_not_begun(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(piper_shelf, "free_memory", lambda: 1000)
+    with pytest.raises(ModelError, match=r"\.onnx needs about 1 MiB .* 0 MiB are free"):
+        loaded(models)
+
+
+def test_a_voice_of_letters_says_capitals_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_voice(tmp_path, "letters")
+    described = path.with_name(path.name + ".json")
+    config = json.loads(described.read_text("utf-8"))
+    config["phoneme_id_map"] = {
+        "^": [1],
+        "$": [2],
+        "_": [0],
+        " ": [3],
+        **{letter: [10 + number] for number, letter in enumerate("abcdefghijklmnopqrstuvwxyz")},
+    }
+    config["phoneme_type"] = "text"
+    for key in ("espeak", "num_symbols", "num_speakers"):
+        del config[key]
+    described.write_text(json.dumps(config), "utf-8")
+    engine = PiperEngine({"voice": "letters", "models_directory": str(tmp_path)})
+    engine.load()
+    voice = engine._shelf.take("letters")
+    assert voice.sentences("Hello World") == voice.sentences("hello world")
+    assert voice.sentences("hello \U0001f642")[0][:-2] == voice.sentences("hello ")[0][:-2]
+    assert not caplog.records  # of what is said
 
 
 def test_a_long_text_without_a_full_stop_is_spoken_in_bounded_runs(

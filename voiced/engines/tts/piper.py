@@ -8,6 +8,7 @@ stays usable (measured: 1 to 30 ms).
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -57,6 +58,8 @@ class PiperEngine:
 
     def load(self) -> EngineInfo:
         """Raises `ModelError` without the voice, or with one that is damaged."""
+        # It would warn of each character that a voice lacks, and so of what is said.
+        logging.getLogger("piper").setLevel(logging.ERROR)
         self._shelf.find()
         name = self._wanted
         if name.endswith(SUFFIX):

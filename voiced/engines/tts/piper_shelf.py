@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from voiced.engines.memory import free_memory
 from voiced.engines.tts.piper_voices import LoadedVoice, VoiceFile
 from voiced.errors import ModelError
 from voiced.models.directory import ModelsDirectory
@@ -136,6 +137,12 @@ class VoiceShelf:
             )
         while self._loaded and self._used_bytes + file.memory_bytes > self._memory_bytes:
             del self._loaded[next(iter(self._loaded))]
+        free = free_memory()
+        if file.memory_bytes > free:
+            raise ModelError(
+                f"the Piper voice {file.path} needs about {(file.memory_bytes >> 20) + 1} MiB of "
+                f"memory and {free >> 20} MiB are free; use a smaller one, such as a low or x_low"
+            )
 
     @property
     def _used_bytes(self) -> int:

@@ -93,6 +93,10 @@ class LoadedVoice:
         """`text` as the ids of its phonemes, sentence by sentence. Text is text: the marks by
         which Piper takes raw phonemes have no meaning."""
         spoken = text.replace("[[", "[ [")
+        if self.file.config.phoneme_type is PhonemeType.TEXT:
+            # Its phonemes are letters, often small ones alone; piper-tts leaves out all others.
+            known = self.file.config.phoneme_id_map
+            spoken = "".join(c if c in known else c.casefold() for c in spoken)
         return [
             self._piper.phonemes_to_ids(part)
             for sentence in self._piper.phonemize(spoken)
@@ -149,7 +153,7 @@ def read_config(path: Path) -> PiperConfig:
     """What the JSON beside a voice says. Raises `ModelError` naming file and cause."""
     described = path.with_name(path.name + ".json")
     try:
-        config = PiperConfig.from_dict(json.loads(described.read_text("utf-8")))
+        config = PiperConfig.from_dict(_completed(json.loads(described.read_text("utf-8"))))
     except FileNotFoundError as exc:
         raise ModelError(
             f"the Piper voice {path} has no {described.name} beside it; download both files"
@@ -164,6 +168,14 @@ def read_config(path: Path) -> PiperConfig:
             "piper-tts needs a model of its own; use a voice of type espeak"
         )
     return config
+
+
+def _completed(data: dict[str, Any]) -> dict[str, Any]:
+    """With what piper-tts insists on and a voice may do without."""
+    whole = {"num_symbols": len(data["phoneme_id_map"]), "num_speakers": 1, **data}
+    if data.get("phoneme_type") == PhonemeType.TEXT:
+        whole = {"espeak": {"voice": (data.get("language") or {}).get("family", "")}, **whole}
+    return whole
 
 
 def new_run() -> onnxruntime.RunOptions:
