@@ -134,7 +134,7 @@ async def test_every_part_with_a_heart_is_watched(tmp_path: Path) -> None:
     health = json.loads(body)
     assert health["heart_age_s"].keys() == {
         *("engine stt", "engine llm", "engine tts"),
-        *("sessions", "audio", "door"),
+        *("thermal", "sessions", "audio", "door"),
     }
     assert (health["status"], health["stale"]) == ("ok", [])
 

@@ -4,7 +4,7 @@ Parts open in order with nested `async with` and close in reverse. Each `open_*`
 branch: it starts its services, yields what the later ones need, and on the way out ends all of
 its tasks before the branch above it loses anything.
 
-    engines ─ tools ─ sessions and audio ─ front door ─ systemd
+    heat ─ engines ─ tools ─ sessions and audio ─ front door ─ systemd
 
 Leaving a scope means that the work is gone, processes included. `service.py` opens all this, tells
 systemd, and closes it again on a signal.
@@ -22,6 +22,7 @@ import msgspec
 import trio
 
 from voiced.assistant.announcements import announcements_of
+from voiced.engines.heat import follow_heat
 from voiced.engines.lineup import Lineup, make_llm, make_stt, make_tts, open_lineup
 from voiced.engines.ports import Llm, Stt, Tts
 from voiced.engines.tts.voices import Voices
@@ -42,8 +43,9 @@ from voiced.supervision.hearts import Hearts
 from voiced.supervision.lag import LagMeter
 from voiced.systemd.watchdog import Watchdog, watchdog_s
 from voiced.telemetry.insights import Insights
-from voiced.telling import tell_of_engines
-from voiced.thermal.warmth import Warmth
+from voiced.telling import tell_of_engines, tell_of_heat
+from voiced.thermal.heat import Heat
+from voiced.thermal.supervisor import open_thermal
 from voiced.tools.timers import Timers
 from voiced.tools.toolbox import Toolbox
 from voiced.turns.silero import SileroVad
@@ -80,6 +82,7 @@ class App(msgspec.Struct, frozen=True):
     settings: Settings
     engines: Engines
     hub: SessionHub
+    heat: Heat
     insights: Insights
     door: Door
     status: Status
@@ -109,14 +112,16 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
     insights = Insights(transcripts=settings.insights.transcripts)
     async with (
         open_ports(settings) as ports,
-        open_engines(settings, hearts) as engines,
+        open_thermal(settings.thermal, hearts) as heat,
+        open_engines(settings, hearts, heat) as engines,
         open_tools(settings, state) as (toolbox, timers),
-        open_sessions(settings, engines, toolbox, timers, insights, hearts) as hub,
+        open_sessions(settings, engines, toolbox, timers, insights, hearts, heat) as hub,
     ):
         timers.announce = hub.announce
-        status = Status(settings, engines.lineups, hub, lag, hearts)
+        status = Status(settings, engines.lineups, hub, lag, hearts, heat)
         inspector = Inspector(engines.lineups, engines.vad, toolbox)
         tell_of_engines(insights, inspector, engines.lineups)
+        tell_of_heat(insights, heat)
         insights.add_source(hub.reports)
         insights.add_source(lambda: [status.metadata(insights)])
         client_secrets = ClientSecrets(
@@ -139,11 +144,11 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
             open_web(settings, ports, hub, insights, status, services, hearts) as door,
             open_supervision(notifier, hearts, lag, status),
         ):
-            yield App(settings, engines, hub, insights, door, status, ports)
+            yield App(settings, engines, hub, heat, insights, door, status, ports)
 
 
 @asynccontextmanager
-async def open_engines(settings: Settings, hearts: Hearts) -> AsyncIterator[Engines]:
+async def open_engines(settings: Settings, hearts: Hearts, heat: Heat) -> AsyncIterator[Engines]:
     """Start every engine process, together, and yield when all are warm. Servers that are used as
     engines are looked at beside that, and waited for by nobody."""
     vad = SileroVad.load()
@@ -154,8 +159,10 @@ async def open_engines(settings: Settings, hearts: Hearts) -> AsyncIterator[Engi
         trio.open_nursery() as nursery,
     ):
         lineups = (stt, llm, tts)
+        hosts = tuple(chain.from_iterable(lineup.hosts for lineup in lineups))
+        follow_heat(heat, hosts)
         async with trio.open_nursery() as starting:
-            for host in chain.from_iterable(lineup.hosts for lineup in lineups):
+            for host in hosts:
                 starting.start_soon(nursery.start, host.serve)
         yield Engines(
             lineups=lineups,
@@ -186,6 +193,7 @@ async def open_sessions(
     timers: Timers,
     insights: Insights,
     hearts: Hearts,
+    heat: Heat,
 ) -> AsyncIterator[SessionHub]:
     """Two nurseries: audio pipelines, and inside them the sessions they serve."""
     speaker = Speaker(
@@ -194,9 +202,10 @@ async def open_sessions(
         toolbox=toolbox,
         voices=Voices(settings.tts, engines.tts),
         lead_ms=settings.session.audio_lead_ms,
+        heat=heat,
+        hot_tokens=settings.thermal.reply_tokens,
         apology=announcements_of(settings).phrase("no_answer", {}),
     )
-    warmth = Warmth()
     parts = SessionParts(
         settings=settings,
         vad=engines.vad,
@@ -205,13 +214,11 @@ async def open_sessions(
         history=History(settings.session.history_items),
         item_audio=AudioBudget(int(settings.limits.item_audio_mb * 2**20)),
         take_missed=timers.take_missed,
-        may_speculate=warmth.is_cool,
         insights=insights,
+        heat=heat,
     )
     hub = SessionHub(parts, hearts)
     async with trio.open_nursery() as audio, trio.open_nursery() as sessions:
-        if settings.turn_detection.speculate_ms:
-            await audio.start(warmth.serve)
         await audio.start(hub.serve_audio)
         await sessions.start(hub.serve_sessions)
         yield hub

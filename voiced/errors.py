@@ -152,6 +152,13 @@ class EngineUnavailable(EngineError):
         self.retry_after_s = retry_after_s
 
 
+class TooHot(EngineUnavailable):
+    """The processor is so hot that the engine works for conversations alone. What it was asked for
+    otherwise is cancelled and refused until it has cooled down."""
+
+    code = "too_hot"
+
+
 class EngineBusy(EngineError):
     """The engine's queue is full; nothing was queued."""
 

@@ -12,7 +12,8 @@ from voiced import __version__
 from voiced.client.address import REALTIME_PATH, bracketed
 from voiced.inspector import REASONS
 from voiced.telemetry.insights import Metadata
-from voiced.thermal.heat import Level
+from voiced.thermal.level import Level
+from voiced.thermal.words import state_of
 from voiced.web.facts import EngineState, Health, LoopLag, ProviderState, Readiness
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from voiced.supervision.lag import LagMeter
     from voiced.systemd.notify import Notifier
     from voiced.telemetry.insights import Insights
+    from voiced.thermal.heat import Heat
     from voiced.web.door import Door
 
 REPORT_S = 5.0
@@ -42,12 +44,14 @@ class Status:
         hub: SessionHub,
         lag: LagMeter,
         hearts: Hearts,
+        heat: Heat,
     ) -> None:
         self._settings = settings
         self._lineups = lineups
         self._hub = hub
         self._lag = lag
         self._hearts = hearts
+        self._heat = heat
         self._began = trio.current_time()
         self.door: Door | None = None
 
@@ -105,6 +109,7 @@ class Status:
                 if lineup.providers
             },
             degraded=self._troubles(),
+            heat=state_of(self._heat),
         )
 
     def line(self) -> str:
@@ -112,7 +117,11 @@ class Status:
         down = self._troubles()
         sessions = f"{self._hub.count} session{'' if self._hub.count == 1 else 's'}"
         engines = ", ".join("+".join(lineup.names) for lineup in self._lineups)
-        return f"degraded: {', '.join(down)}; {sessions}" if down else f"{sessions}; {engines}"
+        state = f"degraded: {', '.join(down)}; {sessions}" if down else f"{sessions}; {engines}"
+        if self._heat.level <= Level.NORMAL:
+            return state
+        celsius = "" if self._heat.celsius is None else f" at {self._heat.celsius:.0f} °C"
+        return f"{self._heat.level.word}{celsius}; {state}"
 
     def metadata(self, insights: Insights) -> Metadata:
         """What an observer learns first."""
@@ -123,7 +132,7 @@ class Status:
             sessions=self._hub.count,
             observers=insights.observers,
             engines={lineup.kind: "+".join(lineup.names)[:200] for lineup in self._lineups},
-            heat=Level.UNKNOWN.word,
+            heat=self._heat.level.word,
             settings={
                 "insights.transcripts": chosen.insights.transcripts,
                 "limits.sessions": chosen.limits.sessions,

@@ -1,11 +1,14 @@
-"""Tells those who watch the daemon what becomes of its engines, and of servers used as engines."""
+"""Tells those who watch the daemon what becomes of its engines, of servers used as engines, and
+how warm the processor is."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from voiced.engines.spec import LABELS
-from voiced.telemetry.insights import Fault, Warning_
+from voiced.telemetry.insights import Fault, PluginStatus, Warning_
+from voiced.thermal.level import Level
+from voiced.thermal.words import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,9 +18,14 @@ if TYPE_CHECKING:
     from voiced.engines.lineup import Lineup
     from voiced.inspector import Inspector
     from voiced.telemetry.insights import Insights
+    from voiced.thermal.heat import Heat
+    from voiced.thermal.level import HeatChange
 
 ENDED: Final = "engine_ended"
 """The code of the warning that a process has ended which should not have."""
+
+HEAT: Final = "heat"
+"""The code of the warning that something gives way to heat."""
 
 LONGEST: Final = 1_000
 """Characters of a reason that are told: a server may give any length of it."""
@@ -67,3 +75,26 @@ def tell_of_provider(insights: Insights, inspector: Inspector, provider: Provide
 
     provider.record.on_warning = warn
     provider.on_change = change
+
+
+def tell_of_heat(insights: Insights, heat: Heat) -> None:
+    """Each change of the level as a status, as a warning where a person would notice what gives
+    way, and how it is now when somebody asks."""
+
+    def change(change: HeatChange) -> None:
+        insights.plugin_status(heat_status(heat))
+        if max(change.before, change.after) >= Level.HOT:
+            insights.warning(Warning_(code=HEAT, message=words_of(heat), subject="thermal"))
+
+    heat.subscribe(change)
+    insights.add_source(lambda: [heat_status(heat)])
+
+
+def heat_status(heat: Heat) -> PluginStatus:
+    """The supervision of the temperature as one of the parts. `name` is the sensor."""
+    return PluginStatus(
+        kind="thermal",
+        name=heat.source[-200:] or "no sensor",
+        state=heat.level.word,
+        reason=None if heat.level is Level.NORMAL else words_of(heat),
+    )

@@ -17,7 +17,7 @@ from voiced.__main__ import main
 from voiced.cli import checks
 from voiced.models.install import Installer, Request
 from voiced.models.source import parse_source
-from voiced.settings import Server
+from voiced.settings import Server, Thermal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -239,8 +239,30 @@ def test_little_memory_fails() -> None:
 
 
 def test_a_machine_without_a_sensor_gets_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "read_temperature", lambda: None)
+    monkeypatch.setattr(checks, "read_temperature", lambda source: None)
     assert checks.check_temperature().state == "note"
+    assert "thermal.enabled" in checks.check_temperature(Thermal(enabled=False)).detail
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "says"),
+    [
+        ("61000", "ok", "61 °C, which is normal ("),
+        ("76000", "ok", "76 °C, which is warm ("),
+        ("86000", "note", "86 °C, which is critical ("),
+        ("none", "failed", "no sensor"),
+        ("-5000", "failed", "-5 °C, which cannot be"),
+    ],
+)
+def test_the_sensor_of_the_settings_is_shown_with_its_level(
+    text: str, state: str, says: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "temp"
+    source.write_text(text)
+    finding = checks.check_temperature(Thermal(source=str(source)))
+    assert finding.state == state
+    assert says in finding.detail
+    assert str(source) in finding.detail
 
 
 # -- models ------------------------------------------------------------------------------------

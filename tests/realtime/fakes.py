@@ -41,6 +41,7 @@ from voiced.realtime.wire import Append, Commit, decode
 from voiced.settings import Settings
 from voiced.store.history import History
 from voiced.telemetry.insights import Insights
+from voiced.thermal.heat import Heat
 from voiced.tools.notice import Notice
 from voiced.tools.toolbox import ToolFacts
 from voiced.turns.silero import CHUNK, SileroState, SileroVad
@@ -426,7 +427,7 @@ async def talking(
     toolbox: FakeToolbox | None = None,
     settings: Settings | None = None,
     take_missed: Callable[[], Notice | None] = lambda: None,
-    may_speculate: Callable[[], bool] = lambda: True,
+    heat: Heat | None = None,
     intent: str | None = None,
     insights: Insights | None = None,
 ) -> AsyncIterator[Talk]:
@@ -434,6 +435,7 @@ async def talking(
     settings = settings or Settings()
     history = History(settings.session.history_items)
     tts = tts or FakeTts()
+    heat = heat or Heat()
     parts = SessionParts(
         settings=settings,
         vad=FakeVad(),
@@ -444,12 +446,14 @@ async def talking(
             toolbox=cast("Toolbox", toolbox or FakeToolbox()),
             voices=Voices(settings.tts, tts),
             lead_ms=settings.session.audio_lead_ms,
+            heat=heat,
+            hot_tokens=settings.thermal.reply_tokens,
         ),
         history=history,
         item_audio=AudioBudget(2**28),
         take_missed=take_missed,
-        may_speculate=may_speculate,
         insights=insights or Insights(),
+        heat=heat,
     )
     hub = SessionHub(parts)
     async with trio.open_nursery() as nursery:

@@ -55,7 +55,8 @@ async def test_a_transcription_session_writes_down_and_does_not_answer(
 async def test_its_session_object_has_nothing_about_answers(autojump_clock: MockClock) -> None:
     async with talking(intent="transcription") as talk:
         created = talk.events[0]["session"]
-        assert created.keys() == {"type", "object", "id", "expires_at", "audio", "include"}
+        about_it = {"type", "object", "id", "expires_at", "audio", "include", "voiced"}
+        assert created.keys() == about_it
         assert created["type"] == "transcription"
         assert created["object"] == "realtime.transcription_session"
         assert created["audio"].keys() == {"input"}

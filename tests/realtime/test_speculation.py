@@ -24,8 +24,9 @@ from tests.realtime.fakes import (
 )
 from voiced.engines.failover import FailoverLlm, Member, Order
 from voiced.engines.ports import EngineInfo, Priority, TextDelta
-from voiced.errors import EngineCrashed, EngineFailed, EnginePreempted
+from voiced.errors import EngineCrashed, EngineFailed, EnginePreempted, TooHot
 from voiced.settings import Settings, TurnDetection
+from voiced.thermal.heat import Heat, Level
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -149,6 +150,18 @@ async def test_what_fails_before_its_first_word_is_asked_again(
     assert llm.asked_at == [Priority.SPECULATION, Priority.CONVERSATION]
 
 
+@pytest.mark.parametrize("error", [EnginePreempted("needed"), TooHot("too hot")])
+async def test_what_was_taken_away_after_its_first_word_is_asked_again(
+    error: Exception, autojump_clock: MockClock
+) -> None:
+    """Nobody has heard that word yet."""
+    llm = FakeLlm([TextDelta("It is"), error], says("It is noon."))
+    async with talking(stt=FakeStt(NOON, partials=[NOON]), llm=llm, settings=foreseeing()) as talk:
+        response = await turn(talk, silence(300), speech(600), silence(1000))
+        assert text_of(response) == "It is noon."
+    assert llm.asked_at == [Priority.SPECULATION, Priority.CONVERSATION]
+
+
 async def test_what_fails_after_its_first_word_fails(autojump_clock: MockClock) -> None:
     llm = FakeLlm([TextDelta("It is"), EngineFailed("it broke off", public="it broke off")])
     async with talking(stt=FakeStt(NOON, partials=[NOON]), llm=llm, settings=foreseeing()) as talk:
@@ -165,7 +178,10 @@ async def test_nothing_is_answered_in_advance_when_warm_or_not_wanted(
     settings: Settings, cool: bool, autojump_clock: MockClock
 ) -> None:
     stt, llm = FakeStt(NOON, partials=[NOON]), FakeLlm(says("It is noon."))
-    async with talking(stt=stt, llm=llm, settings=settings, may_speculate=lambda: cool) as talk:
+    heat = Heat()
+    if not cool:
+        heat.tell(Level.WARM, 76.0, "zone", ("the processor is at 76 °C",))
+    async with talking(stt=stt, llm=llm, settings=settings, heat=heat) as talk:
         assert text_of(await turn(talk, silence(300), speech(600), silence(1000)))
     assert llm.asked_at == [Priority.CONVERSATION]
     assert stt.questions == int(cool)

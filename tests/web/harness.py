@@ -18,6 +18,7 @@ from voiced.inspector import Inspector
 from voiced.realtime.secrets import ClientSecrets
 from voiced.settings import Auth, Limits, Server, Settings
 from voiced.telemetry.tally import Tally
+from voiced.thermal.level import HeatState
 from voiced.web.app import VoicedApp, build_app
 from voiced.web.door import Door, open_door
 from voiced.web.facts import EngineState, Health, LoopLag, Readiness
@@ -76,7 +77,8 @@ class Status:
     def ready(self) -> Readiness:
         state = "ready" if self.is_ready else "starting"
         engine = EngineState(name="fake", state=state, restarts=0, queue=0)
-        return Readiness(ready=self.is_ready, engines={"stt": engine})
+        heat = HeatState(level="warm", celsius=76.0, words="The processor is warm (76 °C).")
+        return Readiness(ready=self.is_ready, engines={"stt": engine}, heat=heat)
 
 
 def make_app(status: Status | None = None, **parts: Any) -> VoicedApp:  # noqa: ANN401  # fakes

@@ -24,6 +24,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import psutil
 
+from voiced.settings import Thermal
+from voiced.thermal.governor import is_plausible, level_at
+from voiced.thermal.level import Level
 from voiced.thermal.sensors import read_temperature
 from voiced.web.tls import RENEW, find_certificate
 
@@ -35,8 +38,6 @@ if TYPE_CHECKING:
 NEEDED_DISK_BYTES = 100 * 2**20
 # The daemon and its engines use some 180 MB together; below this the kernel begins to kill.
 NEEDED_MEMORY_BYTES = 256 * 2**20
-# From here on a Raspberry Pi's firmware slows its processor down.
-HOT_C = 80.0
 # A board without a battery clock wakes up in 1970, or at the date of its image.
 FIRST_SANE_YEAR = 2025
 ANSWER_S = 2.0
@@ -202,23 +203,38 @@ def check_certificate(server: Server, now: datetime | None = None) -> Finding:
     return Finding(check=check, state="ok", detail=detail)
 
 
-def check_temperature() -> Finding:
-    """The processor's sensor, by name. A machine without one does without."""
-    reading = read_temperature()
-    if reading is None:
+def check_temperature(rules: Thermal | None = None) -> Finding:
+    """The processor's sensor, and what its temperature means. A machine without one does
+    without."""
+    rules = rules or Thermal()
+    check = "temperature"
+    if not rules.enabled:
         return Finding(
-            check="temperature",
+            check=check,
             state="note",
-            detail="no sensor of the processor is known here: voiced will not react to heat",
+            detail="thermal.enabled is off: voiced does not react to heat",
         )
-    detail = f"{reading.celsius:.0f} C ({reading.source})"
-    if reading.celsius >= HOT_C:
+    reading = read_temperature(source=rules.source)
+    if reading is None or not is_plausible(reading.celsius):
+        where = rules.source or "the processor"
+        told = "no sensor" if reading is None else f"{reading.celsius:g} °C, which cannot be"
         return Finding(
-            check="temperature",
+            check=check,
+            state="failed" if rules.source else "note",
+            detail=f"{where}: {told}: voiced will not react to heat",
+            remedy="set thermal.source to a file with a temperature, or leave it empty"
+            if rules.source
+            else "",
+        )
+    level = level_at(rules, reading.celsius)
+    detail = f"{reading.celsius:.0f} °C, which is {level.word} ({reading.source})"
+    if level >= Level.HOT:
+        return Finding(
+            check=check,
             state="note",
             detail=f"{detail}: so hot that the processor is slowed down; a fan or heat sink helps",
         )
-    return Finding(check="temperature", state="ok", detail=detail)
+    return Finding(check=check, state="ok", detail=detail)
 
 
 def check_clock(now: float | None = None, *, synchronised: bool | None = None) -> Finding:

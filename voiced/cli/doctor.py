@@ -75,7 +75,8 @@ def examine(config: Path | None) -> Iterator[Finding]:
     finding, settings = check_settings(config)
     yield finding
     yield _guarded("memory", checks.check_memory)
-    yield _guarded("temperature", checks.check_temperature)
+    thermal = None if settings is None else settings.thermal
+    yield _guarded("temperature", partial(checks.check_temperature, thermal))
     yield _guarded("clock", checks.check_clock)
     if settings is None:
         yield Finding(

@@ -17,6 +17,7 @@ from voiced.conversation.detection import Detections, ServerVad, TurnDetection, 
 from voiced.conversation.items import AudioFormat, Modality, PcmFormat
 from voiced.conversation.paths import PATH, with_indexes
 from voiced.conversation.tooling import FunctionTool, ToolChoice, refused_tool
+from voiced.thermal.level import HeatState
 
 
 class Transcription(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -70,6 +71,13 @@ class Audio(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 Tokens = Annotated[int, Meta(ge=1, le=4096)] | Literal["inf"]
 
 
+class Extras(Struct, frozen=True, kw_only=True):
+    """`session.voiced`, which the service has not: what a client may want to tell a person. It is
+    the daemon's to say, and ignored in a `session.update`."""
+
+    heat: HeatState
+
+
 class SessionConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The effective configuration of a session, in the protocol's key order."""
 
@@ -92,6 +100,7 @@ class SessionConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     include: tuple[str, ...] | None = None
     parallel_tool_calls: bool | UnsetType = UNSET
     reasoning: dict[str, Any] | UnsetType = UNSET
+    voiced: Extras | UnsetType = UNSET
 
 
 class TranscriptionAudio(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -112,6 +121,7 @@ class TranscriptionSessionConfig(Struct, frozen=True, forbid_unknown_fields=True
     expires_at: int
     audio: TranscriptionAudio = TranscriptionAudio()
     include: tuple[str, ...] | None = None
+    voiced: Extras | UnsetType = UNSET
 
 
 AnySessionConfig = SessionConfig | TranscriptionSessionConfig
@@ -177,7 +187,7 @@ def update_config(
     detection = current["audio"]["input"]["turn_detection"]
     if kind is not None and (detection is None or kind != detection["type"]):
         current["audio"]["input"]["turn_detection"] = (detections or Detections()).base(kind)
-    ignored = {"model", "type"} if config.type == "realtime" else {"type"}
+    ignored = {"type", "voiced", *(["model"] if config.type == "realtime" else [])}
     wanted = {key: value for key, value in patch.items() if key not in ignored}
     merged: AnySessionConfig = convert_strictly(merge(current, wanted), type(config), "session")
     if isinstance(merged, TranscriptionSessionConfig):

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
 from voiced.conversation.calls import add_call, with_own
 from voiced.conversation.config import (
     AnySessionConfig,
+    Extras,
     Rejected,
     TranscriptionSessionConfig,
     update_config,
@@ -295,6 +298,12 @@ def on_announce(draft: Draft, event: inp.Announce) -> None:
     draft.set(announcements=waiting[-ANNOUNCEMENTS_KEPT:])
 
 
+def on_heat(draft: Draft, event: inp.HeatChanged) -> None:
+    """Told as the session's own change would be: clients know no other event for it."""
+    draft.set(config=structs.replace(draft.state.config, voiced=Extras(heat=event.heat)))
+    draft.emit(ev.SessionUpdated(session=session_resource(draft.state)))
+
+
 HANDLERS: dict[type[Any], Callable[[Draft, Any], None]] = {
     inp.UpdateSession: on_update,
     inp.CreateItem: create_item,
@@ -322,6 +331,7 @@ HANDLERS: dict[type[Any], Callable[[Draft, Any], None]] = {
     inp.ReplyFailed: on_reply_failed,
     inp.Summarised: on_summarised,
     inp.Announce: on_announce,
+    inp.HeatChanged: on_heat,
     inp.Expire: on_expire,
     inp.ShutDown: on_shut_down,
 }

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from voiced.conversation.given import AnyNewItem
+from voiced.thermal.level import HeatState
 
 
 class ClientInput(Struct, frozen=True, kw_only=True):
@@ -200,6 +201,12 @@ class Announce(Struct, frozen=True):
     text: str
 
 
+class HeatChanged(Struct, frozen=True):
+    """The processor has become warmer or cooler, so that something gives way or goes on."""
+
+    heat: HeatState
+
+
 class Expire(Struct, frozen=True):
     """The session has reached its longest life."""
 
@@ -249,6 +256,7 @@ Input = (
     | ReplyFailed
     | Summarised
     | Announce
+    | HeatChanged
     | Expire
     | ShutDown
 )

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
+from voiced.engines.ports import Priority
 from voiced.errors import EngineFailed
 
 if TYPE_CHECKING:
-    from voiced.engines.ports import Priority
     from voiced.engines.record import Watch
     from voiced.errors import VoicedError
 
@@ -77,6 +77,7 @@ class Call:
         requeue: bool,
         merge: Merge | None,
         max_parts: int,
+        in_turn: bool,
         watch: Watch,
     ) -> None:
         self._desk = desk
@@ -88,6 +89,7 @@ class Call:
         self.requeue = requeue
         self.merge = merge
         self.max_parts = max_parts
+        self.in_turn = in_turn
         self.watch = watch
         # The dispatcher's notes
         self.wire_id = 0
@@ -114,6 +116,11 @@ class Call:
     def rank(self) -> tuple[int, int, int]:
         """Place in the order of service."""
         return (self.priority, self.round, self.arrival)
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether heat may end it: it is no conversation, and no part of one that goes on."""
+        return self.priority > Priority.CONVERSATION and not self.in_turn
 
     @property
     def over(self) -> bool:

@@ -137,7 +137,11 @@ class _EngineUtterance:
         self._early_tried = True
         try:
             self._early = self._host.submit(
-                "transcribe", self._params, self._priority, merge=keep_answer
+                "transcribe",
+                self._params,
+                self._priority,
+                merge=keep_answer,
+                in_turn=self._priority is Priority.SPECULATION,
             )
         except (EngineBusy, EngineUnavailable):
             return

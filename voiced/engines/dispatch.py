@@ -19,7 +19,7 @@ from voiced.engines.record import Record, Watch
 from voiced.engines.runs import Runs
 from voiced.engines.spec import MAX_AUDIO_S
 from voiced.engines.waitlist import Waitlist
-from voiced.errors import EngineBusy, EngineError, EngineFailed, EnginePreempted
+from voiced.errors import EngineBusy, EngineError, EngineFailed, EnginePreempted, TooHot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,6 +50,7 @@ class Dispatcher:
         self._slots = 0
         self._arrivals = 0
         self._rounds = Rounds()
+        self._heat: str | None = None
         self.record = Record(clock)
 
     # -- what can be asked
@@ -98,9 +99,11 @@ class Dispatcher:
         requeue: bool,
         merge: Merge | None,
         max_parts: int,
+        in_turn: bool = False,
         give_up_at: float,
     ) -> Call:
-        """Take a request. Raises `EngineBusy` when the queue is full of its equals.
+        """Take a request. Raises `EngineBusy` when the queue is full of its equals, and `TooHot`
+        while what gives way to heat is held off.
 
         Of an owner with more than their share of a full queue, the last one that waits fails
         instead with that error.
@@ -115,8 +118,13 @@ class Dispatcher:
             requeue=requeue,
             merge=merge,
             max_parts=max_parts,
+            in_turn=in_turn,
             watch=Watch(self.record),
         )
+        if self._heat is not None and call.gives_way:
+            hot = TooHot(self._heat)
+            self.record.note_failure(hot)
+            raise hot
         self._arrivals += 1
         call.give_up_at = give_up_at
         self._join_round(call)
@@ -169,6 +177,19 @@ class Dispatcher:
         if waiting:
             self._waiting.add(call)
             self._fill()
+
+    def hold_off(self, reason: str | None) -> int:
+        """Cancel what gives way to heat, and refuse it from now on with `TooHot`, for `reason`;
+        None: take it again. Returns how many requests that ended."""
+        self._heat = reason
+        if reason is None:
+            return 0
+        ended = [call for call in chain(self._waiting, self._runs.calls) if call.gives_way]
+        for call in ended:
+            self.close(call)
+            call.fail(TooHot(reason))
+        self._fill()
+        return len(ended)
 
     def close(self, call: Call) -> None:
         """Its owner has left: out of the queue, or cancelled in the child."""

@@ -146,6 +146,14 @@ class EngineHost:
 
     # -- requests
 
+    def hold_off(self, reason: str | None) -> int:
+        """Work for conversations alone: everything else that waits or runs fails with `TooHot`,
+        and is refused with it until this is called with None. Never waits.
+
+        `reason` is a sentence for whoever asked. Returns how many requests that ended.
+        """
+        return self._keeper.dispatcher.hold_off(reason)
+
     def submit(
         self,
         op: str,
@@ -155,8 +163,13 @@ class EngineHost:
         requeue: bool = False,
         merge: Merge | None = None,
         max_parts: int = MAX_PARTS,
+        in_turn: bool = False,
     ) -> Call:
-        """Take a request now; the caller must `close` it. See `request`."""
+        """Take a request now; the caller must `close` it. See `request`.
+
+        `in_turn`: it is part of a conversation that goes on, whatever its priority; see
+        `hold_off`.
+        """
         give_up_at = float("inf")
         if self._keeper.state != "ready":
             waits = priority is Priority.CONVERSATION and self._keeper.state in {
@@ -174,6 +187,7 @@ class EngineHost:
             requeue=requeue,
             merge=merge,
             max_parts=max_parts,
+            in_turn=in_turn,
             give_up_at=give_up_at,
         )
 
@@ -195,9 +209,9 @@ class EngineHost:
         Parts wait for their reader up to `max_parts`, then the call fails (nobody else waits
         for a slow reader); `merge` may join a new part with the last unread one.
         Requests of one owner (`request_owner`) take turns with those of others.
-        Raises `EngineBusy` (queue full) and `EngineUnavailable` (no engine, and this request
-        does not wait for one); the call itself may raise these, `EngineCrashed`,
-        `EnginePreempted` and `EngineFailed`.
+        Raises `EngineBusy` (queue full), `TooHot` (see `hold_off`) and `EngineUnavailable` (no
+        engine, and this request does not wait for one); the call itself may raise these,
+        `EngineCrashed`, `EnginePreempted` and `EngineFailed`.
         """
         call = self.submit(op, params, priority, requeue=requeue, merge=merge, max_parts=max_parts)
         try:

@@ -22,6 +22,7 @@ from voiced.conversation.summary import oldest_turns, question_about, shown_entr
 from voiced.engines.ports import PREFILL, Priority, Reader, TextDelta
 from voiced.errors import EngineError
 from voiced.realtime.reply import functions
+from voiced.thermal.level import Level
 from voiced.tools.rounds import Question, offered
 
 if TYPE_CHECKING:
@@ -74,6 +75,12 @@ class Ahead:
         self._seen: object = None
         self._changed = trio.Event()
         self._reading: trio.CancelScope | None = None
+        self._level = Level.UNKNOWN
+
+    def follow_heat(self, level: Level) -> None:
+        """While it is hot nothing is summed up. Reading goes on: it is work that the answer needs
+        anyway, and none of it is lost. Where it is too hot for that, too, engines refuse it."""
+        self._level = level
 
     def look(self, state: State, *, speaking: bool = False) -> None:
         """The conversation is now like this. Nothing is read again that was, unless somebody
@@ -105,7 +112,8 @@ class Ahead:
     async def _read(self, state: State) -> None:
         try:
             limit = self._llm.info.context_tokens
-            if limit and self.used_tokens > limit * FULL and await self._sum_up(state):
+            full = limit and self.used_tokens > limit * FULL
+            if full and self._level < Level.HOT and await self._sum_up(state):
                 return  # what the model is shown has changed, and is looked at anew
             if self._reads and isinstance(self._llm, Reader):
                 question = question_of(state)

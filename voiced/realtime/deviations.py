@@ -54,6 +54,21 @@ DEVIATIONS: Final = (
         "Clients for agents send their own model with every update.",
     ),
     Deviation(
+        "`session.voiced`",
+        "not there",
+        "`heat` says how warm the processor is and what gives way to that, in words for a person; "
+        "when it changes, a `session.updated` comes that no client asked for. In a "
+        "`session.update` it is ignored",
+        "A small box that gets hot answers more briefly, and nobody should have to guess why.",
+    ),
+    Deviation(
+        "long spoken replies",
+        "as long as `max_output_tokens` allows",
+        "while the processor is hot, at most `thermal.reply_tokens` as well, and the model is "
+        "asked for one or two sentences; replies in text stay as they are",
+        "A reply in flight is never cut, so the next one has to be short.",
+    ),
+    Deviation(
         "voices",
         "a dozen names; others are refused",
         "a name that the engine knows is that voice, one of OpenAI's stands for another of its "

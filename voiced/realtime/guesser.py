@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Guess(Enum):
@@ -22,12 +18,13 @@ class Guess(Enum):
 class Guesser:
     """Follows one speaker. Each silence that is guessed at has a revision, higher than any before.
 
-    `samples` is how long a silence has to be; 0 guesses never. `allowed` may say no at any time.
+    `samples` is how long a silence has to be; 0 guesses never. `allowed` may be taken away and
+    given back at any time.
     """
 
-    def __init__(self, samples: int, allowed: Callable[[], bool]) -> None:
+    def __init__(self, samples: int) -> None:
         self._samples = samples
-        self._allowed = allowed
+        self.allowed = True
         self._since: int | None = None
         self._asked = False
         self.revision = 0
@@ -46,7 +43,12 @@ class Guesser:
                 return Guess.DROP
         if not self.guesses or since is None or self._asked or now - since < self._samples:
             return Guess.NOTHING
-        return Guess.ASK if self._allowed() else Guess.NOTHING
+        return Guess.ASK if self.allowed else Guess.NOTHING
+
+    def withdraw(self) -> Guess:
+        """Take back what was asked about the silence that runs, if anything was."""
+        asked, self._asked = self._asked, False
+        return Guess.DROP if asked else Guess.NOTHING
 
     def asked(self) -> None:
         """The silence that runs is guessed at."""

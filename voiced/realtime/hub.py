@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 import trio
+from msgspec import structs
 from structlog.contextvars import bound_contextvars
 
 from voiced.conversation import inputs as inp
@@ -18,6 +19,7 @@ from voiced.conversation.config import (
     Audio,
     AudioIn,
     AudioOut,
+    Extras,
     Rejected,
     SessionConfig,
     TranscriptionAudio,
@@ -30,6 +32,7 @@ from voiced.realtime.detections import own_detections
 from voiced.realtime.session import CLOSE_FAULT, Session
 from voiced.supervision.hearts import BEAT_S, SILENT_S, Hearts
 from voiced.telemetry.insights import PartialResult
+from voiced.thermal.words import state_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from voiced.realtime.parts import SessionParts
     from voiced.settings import Settings
     from voiced.telemetry.tally import Tally
+    from voiced.thermal.level import HeatChange
     from voiced.tools.notice import Notice
 
 log = structlog.get_logger(__name__)
@@ -64,6 +68,7 @@ class SessionHub:
             SESSIONS_WAITING
         )
         self._new_audio, self._audio_to_run = trio.open_memory_channel[Session](SESSIONS_WAITING)
+        parts.heat.subscribe(self._follow_heat)
 
     @property
     def count(self) -> int:
@@ -131,6 +136,8 @@ class SessionHub:
         config = opening_config(
             self._parts.settings, seed, model=model, intent=intent, defaults=defaults
         )
+        heat = state_of(self._parts.heat)
+        config = structs.replace(config, voiced=Extras(heat=heat))
         session = Session(config, seed, self._parts)
         del config, defaults  # or they would be kept for as long as the session is open
         self._sessions[session.id] = session
@@ -178,6 +185,10 @@ class SessionHub:
         shared = notice.shared(len(listeners))
         for listener in listeners:
             guarded(listener, partial(listener.announce, shared))
+
+    def _follow_heat(self, _change: HeatChange) -> None:
+        for session in list(self._sessions.values()):
+            guarded(session, session.follow_heat)
 
     def say_goodbye(self) -> None:
         """The daemon shuts down: close every response, then every connection with 1001.

@@ -18,8 +18,6 @@ from voiced.turns.attention import Attention, Move
 from voiced.turns.detector import SAMPLES_PER_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from voiced.engines.ports import Partial
     from voiced.realtime.listening import Listening
     from voiced.realtime.recognitions import Recognitions
@@ -66,14 +64,13 @@ class Interim:
         words: Recognitions,
         detector: TurnDetector,
         own: TurnSettings,
-        may_speculate: Callable[[], bool],
     ) -> None:
         self._ear: Ear = ear
         self._words = words
         self._detector = detector
         self._own = own
         self._attention = Attention()
-        self._guesser = Guesser(own.speculate_ms * SAMPLES_PER_MS, may_speculate)
+        self._guesser = Guesser(own.speculate_ms * SAMPLES_PER_MS)
         self._onset = 0
         self.hold_until = inf
         """When a sound that holds up a reply has had time enough to become words."""
@@ -141,12 +138,25 @@ class Interim:
         now = self._detector.position
         guess = self._guesser.follow(self._detector.silent_since, now)
         if guess is Guess.DROP:
-            listening.forget_early()
-            self._ear.tell(inp.GuessDropped(self._guesser.revision))
+            self._drop(listening)
         elif guess is Guess.ASK:
             revision = self._guesser.revision + 1
             if listening.ask(partial(self._told_so_far, listening, revision)):
                 self._guesser.asked()
+
+    def allow_guesses(self, allowed: bool) -> None:
+        """Ask in advance, or stop doing so: what is under way for a turn that may still go on is
+        dropped. Of one that is over it is the answer, and stays."""
+        self._guesser.allowed = allowed
+        listening = self._words.current
+        if allowed or listening is None:
+            return
+        if self._guesser.withdraw() is Guess.DROP:
+            self._drop(listening)
+
+    def _drop(self, listening: Listening) -> None:
+        listening.forget_early()
+        self._ear.tell(inp.GuessDropped(self._guesser.revision))
 
     def _told_so_far(self, listening: Listening, revision: int, heard: Partial | None) -> None:
         """What the recogniser has heard when the silence was long enough to guess."""

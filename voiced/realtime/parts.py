@@ -13,6 +13,7 @@ from voiced.settings import Settings
 from voiced.store.history import History
 from voiced.telemetry.insights import Insights
 from voiced.telemetry.tally import Tally
+from voiced.thermal.heat import Heat
 from voiced.tools.notice import Notice
 from voiced.turns.silero import SileroVad
 
@@ -27,6 +28,6 @@ class SessionParts(msgspec.Struct, frozen=True):
     history: History
     item_audio: AudioBudget
     take_missed: Callable[[], Notice | None] = lambda: None
-    may_speculate: Callable[[], bool] = lambda: True
     tally: Tally = msgspec.field(default_factory=Tally)
     insights: Insights = msgspec.field(default_factory=Insights)
+    heat: Heat = msgspec.field(default_factory=Heat)

@@ -61,12 +61,11 @@ class AudioPipeline:
         most_buffered_s: float,
         turns: TurnSettings,
         speculates: bool = False,
-        may_speculate: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`speculates`: a recogniser that is done sooner for it is asked as a silence begins.
-        `may_speculate` is asked before anything else is done in advance."""
+        """`speculates`: a recogniser that is done sooner for it is asked as a silence begins."""
         self._vad = vad
         self._speculates = speculates
+        self._cool = True
         self._words = Recognitions(stt, language)
         self._apply = apply
         self._default_language = language
@@ -76,7 +75,7 @@ class AudioPipeline:
         self._detector.require(turns.min_speech_ms)
         self._silero = SileroState()
         self._detection: TurnDetection | None = None
-        self._interim = Interim(self, self._words, self._detector, turns, may_speculate)
+        self._interim = Interim(self, self._words, self._detector, turns)
         self._turns = turns
         self._padding_ms = turns.prefix_padding_ms
         self._listens_early = False
@@ -108,13 +107,23 @@ class AudioPipeline:
 
     def _follow(self, detection: TurnDetection) -> None:
         """Set the detector to a session's wishes; the settings fill in what it cannot say."""
-        early = self._speculates and self._words.answers_early
+        early = self._speculates and self._cool and self._words.answers_early
         hearing = hearing_of(detection, self._turns, self._words.language, early=early)
         self._detector.threshold = hearing.threshold
         self._padding_ms = hearing.padding_ms
         wants_words = hearing.manner.eagerness is not None or self._turns.resume_s > 0
         self._listens_early = self._listens_early or wants_words
         self._interim.adopt(hearing.manner)
+
+    def speculate(self, cool: bool) -> None:
+        """Work in advance, as the settings have it, or stop doing so; see
+        `Interim.allow_guesses`. A recogniser is not asked any more as a silence begins."""
+        if cool is self._cool:
+            return
+        self._cool = cool
+        self._interim.allow_guesses(cool)
+        if self._detection is not None:
+            self._follow(self._detection)
 
     def feed(self, audio: bytes) -> None:
         """Add audio as it came: whole samples in the format of `form`."""

@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from voiced.engines.ports import Priority, ReplyEnd, TextDelta, promote
-from voiced.errors import EngineError
+from voiced.errors import EngineError, EnginePreempted, TooHot
 from voiced.tools.rounds import offered
 
 if TYPE_CHECKING:
@@ -80,10 +80,12 @@ class Preparation:
         tool_choice: ToolChoice,
         max_output_tokens: int | None,
     ) -> bool:
-        """Whether that is what was asked here."""
+        """Whether that is what was asked here, and the answer is still to be had: not where it
+        was broken off for others, or for the heat, before anybody wanted it."""
         question = self._question
         return (
-            list(question.messages) == list(messages)
+            not isinstance(self.error, EnginePreempted | TooHot)
+            and list(question.messages) == list(messages)
             and offered(question, self._toolbox) == list(tools)
             and question.tool_choice == tool_choice
             and question.max_output_tokens == max_output_tokens

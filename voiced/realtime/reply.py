@@ -24,6 +24,8 @@ from voiced.engines.tts.voices import Voices
 from voiced.errors import EngineError, EngineUnavailable, ProviderFailed
 from voiced.realtime.pacer import Pacer
 from voiced.realtime.preparation import PreparedLlm
+from voiced.thermal.heat import Heat
+from voiced.thermal.level import Level
 from voiced.tools.rounds import Answered, Question, converse
 from voiced.tools.toolbox import Toolbox
 
@@ -43,6 +45,9 @@ CLAUSES_AHEAD = 8
 NO_VOICE = (EngineUnavailable, ProviderFailed)
 """Failures of a voice that is not there. One that crashes or misbehaves fails the reply."""
 
+BRIEFLY = "Answer this in one or two short sentences."
+"""What a model is told while it is hot: it stops by itself, well before the bound."""
+
 SYNTHESIS_AHEAD_MS = 2_000
 """The next clause is synthesised when less audio than this waits to be sent: early enough for
 a slow voice, late enough that an interruption wastes little."""
@@ -56,6 +61,9 @@ class Speaker(msgspec.Struct, frozen=True):
     toolbox: Toolbox
     voices: Voices
     lead_ms: float
+    heat: Heat = msgspec.field(default_factory=Heat)
+    hot_tokens: int = 160
+    """How much a spoken reply may be at most that begins while it is hot."""
     apology: str = "Sorry, I cannot answer that at the moment."
 
 
@@ -188,10 +196,14 @@ class Reply:
 
     async def _ask(self, pass_on: Callable[[str], Awaitable[None]]) -> Answered:
         options = self._generate.options
+        question = question_of(self._generate.messages, options)
+        # What was begun in advance is the answer to the question as it is.
+        if self._speaker.heat.level >= Level.HOT and self._llm is self._speaker.llm:
+            question = shortened(question, options, self._speaker.hot_tokens)
         return await converse(
             self._llm,
             self._speaker.toolbox,
-            question_of(self._generate.messages, options),
+            question,
             self._context,
             pass_on,
             self._call,
@@ -284,6 +296,23 @@ def question_of(messages: tuple[dict[str, Any], ...], options: ResponseOptions) 
         max_output_tokens=options.max_output_tokens,
         parallel_tool_calls=options.parallel_tool_calls,
         remembers=True,
+    )
+
+
+def shortened(question: Question, options: ResponseOptions, tokens: int) -> Question:
+    """The same question, where it is answered aloud, for an answer that heats less.
+
+    What asks for that stands at the end, so that a model still knows all in front of it. A program
+    that reads gets what it asked for, and what no user asked (a silence) is short as it is.
+    """
+    last = question.messages[-1] if question.messages else {}
+    if options.modality == "text" or last.get("role") != "user":
+        return question
+    asked = question.max_output_tokens
+    return msgspec.structs.replace(
+        question,
+        messages=(*question.messages, {"role": "system", "content": BRIEFLY}),
+        max_output_tokens=tokens if asked is None else min(asked, tokens),
     )
 
 

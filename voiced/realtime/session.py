@@ -28,6 +28,8 @@ from voiced.realtime.rates import TokenBucket
 from voiced.realtime.replying import Replies
 from voiced.realtime.silence import SilenceTimer
 from voiced.realtime.telling import Telling
+from voiced.thermal.level import Level
+from voiced.thermal.words import state_of
 from voiced.tools.notice import Notice
 from voiced.tools.toolbox import ToolContext
 
@@ -88,7 +90,6 @@ class Session:
             most_buffered_s=parts.settings.limits.input_audio_s,
             turns=parts.settings.turn_detection,
             speculates=parts.settings.stt.speculate,
-            may_speculate=parts.may_speculate,
         )
         self._performer = Performer(
             session_id=self.id,
@@ -106,6 +107,7 @@ class Session:
             telling=self.telling,
         )
         self._ahead = open_ahead(parts.settings.llm, parts.speaker, self.apply)
+        self._follow_level(parts.heat.level)
         self._state, effects = begin(
             config,
             seed=seed,
@@ -171,6 +173,17 @@ class Session:
     def commit_audio(self, event_id: str | None) -> None:
         """The client commits the input buffer by hand."""
         self.apply(inp.CommitAudio(event_id=event_id, buffered_ms=self.pipeline.buffered_ms))
+
+    def follow_heat(self) -> None:
+        """The level of the heat has changed: work in advance or not, and tell the client."""
+        heat = self._parts.heat
+        self._follow_level(heat.level)
+        self.apply(inp.HeatChanged(state_of(heat)))
+
+    def _follow_level(self, level: Level) -> None:
+        self.pipeline.speculate(level < Level.WARM)
+        if self._ahead is not None:
+            self._ahead.follow_heat(level)
 
     def announce(self, notice: Notice) -> None:
         """Say something unasked, as soon as nobody speaks; see `Notice` for what comes of it."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from voiced.errors import SettingsError
-from voiced.thermal.heat import HeatChange, Level
+from voiced.thermal.level import HeatChange, Level
 
 if TYPE_CHECKING:
     from voiced.settings import Thermal
@@ -181,7 +181,7 @@ def _hear(rules: Thermal, state: Governed, look: Look, now: float) -> Governed:
     state = structs.replace(
         state, celsius=celsius, seen=now, source=look.source, doubted=None, lost=False
     )
-    up = _raised(rules, celsius)
+    up = level_at(rules, celsius)
     if up > state.base:
         return structs.replace(state, base=up, since=now)
     down = max(up, _held(rules, celsius, state.base))
@@ -216,7 +216,8 @@ def _miss(state: Governed, now: float) -> Governed:
     return structs.replace(state, lost=True)
 
 
-def _raised(rules: Thermal, celsius: float) -> Level:
+def level_at(rules: Thermal, celsius: float) -> Level:
+    """What this temperature raises the level to."""
     reached = [level for level in _RISING if celsius >= trigger_c(rules, level)]
     return max(reached, default=Level.NORMAL)
 

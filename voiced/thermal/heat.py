@@ -7,45 +7,19 @@ and nothing gives way to that.
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 import trio
+
+from voiced.thermal.level import HeatChange, Level
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+__all__ = ["Heat", "HeatChange", "Level"]
+
 log = structlog.get_logger(__name__)
-
-
-class Level(enum.IntEnum):
-    """What has to give way, from nothing to all that is no conversation.
-
-    Compare them with `<` and `>=`: unknown lies below normal, so that a machine without a sensor
-    sheds nothing.
-    """
-
-    UNKNOWN = 0
-    NORMAL = 1
-    WARM = 2
-    HOT = 3
-    CRITICAL = 4
-
-    @property
-    def word(self) -> str:
-        """Its name on every wire: `unknown`, `normal`, `warm`, `hot`, `critical`."""
-        return self.name.lower()
-
-
-class HeatChange(msgspec.Struct, frozen=True):
-    """The level changed. `reason` is a clause for people; `celsius` is None where nothing tells."""
-
-    before: Level
-    after: Level
-    celsius: float | None
-    reason: str
 
 
 class Heat:

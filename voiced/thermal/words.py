@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
-from voiced.thermal.heat import Level
+from voiced.thermal.level import HeatState, Level
 
 if TYPE_CHECKING:
     from voiced.thermal.heat import Heat
@@ -24,15 +22,6 @@ _WORDS = {
     Level.CRITICAL: "The processor is too hot{at}: only conversation goes on, and everything else "
     "waits until it has cooled down",
 }
-
-
-class HeatState(Struct, frozen=True, kw_only=True):
-    """How warm it is: `level` is unknown, normal, warm, hot or critical; `celsius` is missing
-    where no sensor tells; `words` says to a person what that means."""
-
-    level: str
-    celsius: float | None
-    words: str
 
 
 def state_of(heat: Heat) -> HeatState:

@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from voiced.thermal.level import HeatState
+
 
 class LoopLag(Struct, frozen=True, kw_only=True):
     """How late the event loop was lately, in milliseconds."""
@@ -59,9 +61,10 @@ class ProviderState(Struct, frozen=True, kw_only=True):
 class Readiness(Struct, frozen=True, kw_only=True):
     """Whether a conversation can be held now; each engine by its kind, and the servers that are
     used as engines in the order in which they are asked. `degraded` names what does not work,
-    also where something else does its work."""
+    also where something else does its work; `heat`, what gives way since the processor is warm."""
 
     ready: bool
     engines: dict[str, EngineState]
     providers: dict[str, list[ProviderState]] = {}
     degraded: list[str] = []
+    heat: HeatState
