@@ -146,6 +146,15 @@ def test_links_are_followed_once(models: Path, tmp_path: Path) -> None:
     assert not (models / "snapshot" / "model.bin").is_symlink()
 
 
+def test_a_file_that_is_no_model_is_named_as_it_was_given(models: Path, tmp_path: Path) -> None:
+    given = write_whisper(tmp_path / "given")
+    (given / "config.json").write_text("{")
+    with pytest.raises(ModelError) as caught:
+        add_local(models, given)
+    assert str(given / "config.json") in str(caught.value)
+    assert str(models) not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [

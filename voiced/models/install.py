@@ -223,7 +223,11 @@ class Installer:
             )
 
     def _finish(self, ready: _Ready, staging: Path, files: Sequence[ModelFile]) -> Manifest:
-        shape = examine(staging, ready.shape)
+        try:
+            shape = examine(staging, ready.shape)
+        except ModelError as exc:
+            # Where it is looked at is gone afterwards; who asked knows where it came from.
+            raise ModelError(str(exc).replace(str(staging), ready.source)) from exc
         manifest = Manifest(
             name=ready.name,
             kind=shape.kind,
