@@ -27,6 +27,7 @@ from voiced.engines.lineup import Lineup, make_llm, make_stt, make_tts, open_lin
 from voiced.engines.ports import Llm, Stt, Tts
 from voiced.engines.tts.voices import Voices
 from voiced.inspector import Inspector
+from voiced.readings import open_metrics
 from voiced.realtime.connection import serve_connection
 from voiced.realtime.hub import SessionHub
 from voiced.realtime.item_audio import AudioBudget
@@ -129,6 +130,7 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
             most=settings.limits.client_secrets,
             most_bytes=settings.limits.client_secrets_bytes,
         )
+        inspector = Inspector(engines.lineups, engines.vad, toolbox)
         services = Services(
             settings=settings,
             stt=engines.stt,
@@ -138,6 +140,15 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
             client_secrets=client_secrets,
             tally=hub.tally,
             inspector=inspector,
+            metrics=open_metrics(
+                inspector=inspector,
+                status=status,
+                hub=hub,
+                insights=insights,
+                lag=lag,
+                hearts=hearts,
+                state=state,
+            ),
             began=int(time.time()),
         )
         async with (

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, Struct, structs
 
 from voiced.audio.pcm import SPEECH_HZ
+from voiced.engines.host import EngineHost
 from voiced.engines.ports import Priority
+from voiced.engines.record import Timings
 from voiced.errors import EngineUnavailable
-from voiced.telemetry.memory import MemoryReader
+from voiced.telemetry.memory import FRESH_S, MemoryReader
 from voiced.telemetry.payloads import PluginStatus, Timing
 from voiced.web.inspection import CircuitFacts, EngineFacts, StageTiming, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from voiced.engines.host import EngineHost
     from voiced.engines.http.provider import Provider
     from voiced.engines.lineup import Lineup
     from voiced.engines.ports import EngineInfo
-    from voiced.engines.record import Stage, Timings
+    from voiced.engines.record import Stage
     from voiced.telemetry.distribution import Distribution
-    from voiced.tools.toolbox import Toolbox
+    from voiced.tools.toolbox import Toolbox, ToolUse
     from voiced.turns.silero import SileroVad
 
 PRIORITY_WORDS: dict[Priority, Literal["conversation", "speculation", "job"]] = {
@@ -41,6 +46,15 @@ REASONS = {
 """Why an engine that is not ready is not, in words for a person."""
 
 
+class Subject(Struct, frozen=True):
+    """One that is looked at."""
+
+    id: str
+    look: Callable[[], EngineFacts]
+    timings: Timings | None = None
+    host: EngineHost | None = None
+
+
 class Inspector:
     """Reads the engines of a running daemon; owns nothing but a memory of their memory."""
 
@@ -51,30 +65,26 @@ class Inspector:
         toolbox: Toolbox,
         memory: MemoryReader | None = None,
     ) -> None:
-        self._lineups = lineups
-        self._vad = vad
-        self._toolbox = toolbox
+        self.vad = vad
         self._memory = memory or MemoryReader()
+        subjects = [subject for lineup in lineups for subject in self._of_lineup(lineup)]
+        if vad is not None:
+            subjects.append(Subject("vad.silero", partial(vad_facts, vad)))
+        subjects += map(tool_subject, toolbox.uses)
+        self._subjects = told_apart(subjects)
 
     async def look_closely(self) -> list[EngineFacts]:
         """All of them, with their memory as it is now. Cancelling leaves nothing behind."""
-        hosts = [host for lineup in self._lineups for host in lineup.hosts]
-        await self._memory.refresh([host.pid for host in hosts if host.pid is not None])
+        await self.weigh()
         return self.look()
 
+    async def weigh(self, fresh_s: float = FRESH_S) -> None:
+        """See what they take of the memory, unless that was done less than `fresh_s` ago."""
+        await self._memory.refresh(list(self._pids().values()), fresh_s)
+
     def look(self) -> list[EngineFacts]:
-        """All of them, with their memory as it was when last looked at closely."""
-        found: list[EngineFacts] = []
-        for lineup in self._lineups:
-            if lineup.assistant is not None:
-                found.append(self._host_facts(lineup.kind, lineup.assistant, role="fast_path"))
-            own = [] if lineup.host is None else [self._host_facts(lineup.kind, lineup.host)]
-            servers = [provider_facts(provider) for provider in lineup.providers]
-            found += [*own, *servers] if lineup.engine_first else [*servers, *own]
-        if self._vad is not None:
-            found.append(vad_facts(self._vad))
-        found += tool_facts(self._toolbox)
-        return told_apart(found)
+        """All of them, with their memory as it was when last weighed."""
+        return [structs.replace(subject.look(), id=subject.id) for subject in self._subjects]
 
     def statuses(self) -> list[PluginStatus]:
         """All of them, as observers are told."""
@@ -82,25 +92,61 @@ class Inspector:
 
     def host_status(self, host: EngineHost) -> PluginStatus:
         """One engine, as observers are told."""
-        return plugin_status(self._host_facts(host.spec.kind, host))
+        return plugin_status(self._host_facts(host, "engine"))
 
     def provider_status(self, provider: Provider) -> PluginStatus:
         """One server, as observers are told."""
         return plugin_status(provider_facts(provider))
 
-    def _host_facts(self, kind: str, host: EngineHost, role: str = "engine") -> EngineFacts:
+    def memory(self) -> dict[str, int]:
+        """What the daemon and each engine's process took of the memory when last weighed, in bytes
+        of PSS, by `daemon` and id."""
+        known = self._memory.known
+        return {part: known[pid] for part, pid in self._pids().items() if pid in known}
+
+    def timings(self) -> Iterator[tuple[str, Timings]]:
+        """What the requests of each took so far, by id; of the detector of speech see `vad`."""
+        for subject in self._subjects:
+            if subject.timings is not None:
+                yield subject.id, subject.timings
+
+    def _pids(self) -> dict[str, int]:
+        pids = {"daemon": os.getpid()}
+        for subject in self._subjects:
+            if subject.host is not None and subject.host.pid is not None:
+                pids[subject.id] = subject.host.pid
+        return pids
+
+    def _of_lineup(self, lineup: Lineup) -> Iterator[Subject]:
+        """In the order in which they are asked."""
+        if lineup.assistant is not None:
+            yield self._of_host(lineup.assistant, "fast_path")
+        own = [] if lineup.host is None else [self._of_host(lineup.host, "engine")]
+        if lineup.engine_first:
+            yield from own
+        for provider in lineup.providers:
+            name = f"{provider.kind}.{provider.name}"
+            yield Subject(name, partial(provider_facts, provider), provider.record.timings)
+        if not lineup.engine_first:
+            yield from own
+
+    def _of_host(self, host: EngineHost, role: Literal["engine", "fast_path"]) -> Subject:
+        name = f"{host.spec.kind}.{host.spec.name}"
+        return Subject(name, partial(self._host_facts, host, role), host.timings, host)
+
+    def _host_facts(self, host: EngineHost, role: Literal["engine", "fast_path"]) -> EngineFacts:
         memory = None if host.pid is None else self._memory.known.get(host.pid)
         about: dict[str, Any] = {}
         with suppress(EngineUnavailable):  # never ready so far: it has declared nothing
             about = described(host.info)
         return EngineFacts(
-            id=f"{kind}.{host.spec.name}",
             kind=host.spec.kind,
             name=host.spec.name,
-            role="fast_path" if role == "fast_path" else "engine",
+            role=role,
             state=host.state,
             reason=UNSET if host.state == "ready" else REASONS[host.state],
             queue=host.queue_depth,
+            queue_limit=host.queue_limit,
             running=host.running,
             restarts=host.restarts,
             failures=dict(host.failures),
@@ -138,7 +184,6 @@ def provider_facts(provider: Provider) -> EngineFacts:
     if provider.trouble:
         state = "failing" if provider.usable else "open"
     return EngineFacts(
-        id=f"{provider.kind}.{provider.name}",
         kind=provider.kind,
         name=provider.name,
         role="server",
@@ -162,7 +207,6 @@ def vad_facts(vad: SileroVad) -> EngineFacts:
     """The detector of speech. A run that fails ends its session, and nothing of it is left here."""
     timings = vad.timings
     return EngineFacts(
-        id="vad.silero",
         kind="vad",
         name="silero",
         role="built_in",
@@ -174,22 +218,25 @@ def vad_facts(vad: SileroVad) -> EngineFacts:
     )
 
 
-def tool_facts(toolbox: Toolbox) -> Iterator[EngineFacts]:
-    """The tools."""
-    for tool in toolbox.facts():
-        yield EngineFacts(
-            id=f"tool.{tool.name}",
-            kind="tool",
-            name=tool.name,
-            role="tool",
-            state="ready",
-            version=tool.version,
-            description=tool.description,
-            running=tool.calls,
-            failures=dict(tool.record.failures),
-            timings=stages(tool.record.timings),
-            warnings=tool.record.warnings,
-        )
+def tool_subject(use: ToolUse) -> Subject:
+    """A tool."""
+    return Subject(f"tool.{use.tool.name}", partial(tool_facts, use), use.record.timings)
+
+
+def tool_facts(use: ToolUse) -> EngineFacts:
+    """A tool, and how it did."""
+    return EngineFacts(
+        kind="tool",
+        name=use.tool.name,
+        role="tool",
+        state="ready",
+        version=use.version,
+        description=use.tool.description,
+        running=use.calls,
+        failures=dict(use.record.failures),
+        timings=stages(use.record.timings),
+        warnings=use.record.warnings,
+    )
 
 
 def stages(timings: Timings) -> list[StageTiming]:
@@ -210,14 +257,16 @@ def stage_timing(stage: Stage, priority: Priority, series: Distribution) -> Stag
     )
 
 
-def told_apart(found: list[EngineFacts]) -> list[EngineFacts]:
+def told_apart(subjects: list[Subject]) -> tuple[Subject, ...]:
     """Two servers of one name get a number behind their ids."""
-    seen: dict[str, int] = {}
+    seen: Counter[str] = Counter()
     result = []
-    for facts in found:
-        seen[facts.id] = number = seen.get(facts.id, 0) + 1
-        result.append(facts if number == 1 else structs.replace(facts, id=f"{facts.id}-{number}"))
-    return result
+    for subject in subjects:
+        seen[subject.id] += 1
+        number = seen[subject.id]
+        again = structs.replace(subject, id=f"{subject.id}-{number}")
+        result.append(subject if number == 1 else again)
+    return tuple(result)
 
 
 def plugin_status(facts: EngineFacts) -> PluginStatus:

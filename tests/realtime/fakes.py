@@ -31,7 +31,6 @@ from voiced.engines.ports import (
     Transcript,
     Utterance,
 )
-from voiced.engines.record import Record
 from voiced.engines.tts.voices import Voices
 from voiced.realtime.hub import SessionHub
 from voiced.realtime.item_audio import AudioBudget
@@ -43,7 +42,7 @@ from voiced.store.history import History
 from voiced.telemetry.insights import Insights
 from voiced.thermal.heat import Heat
 from voiced.tools.notice import Notice
-from voiced.tools.toolbox import ToolFacts
+from voiced.tools.toolbox import ToolUse
 from voiced.turns.silero import CHUNK, SileroState, SileroVad
 
 if TYPE_CHECKING:
@@ -272,6 +271,17 @@ class FakeVad(SileroVad):
         return [0.95 if level > 0.02 else 0.02 for level in levels.tolist()]
 
 
+class GetTime:
+    """A tool of which nobody asks anything."""
+
+    name = "get_time"
+    description = "The time of day."
+    parameters: Mapping[str, Any] = {"type": "object", "properties": {}}
+
+    async def call(self, arguments: Mapping[str, Any], context: object) -> Mapping[str, Any]:
+        raise NotImplementedError
+
+
 class FakeToolbox:
     """Answers every call with its name; `broken` raises a plain bug."""
 
@@ -283,16 +293,9 @@ class FakeToolbox:
     def schemas(self) -> list[dict[str, Any]]:
         return [{"name": "get_time", "description": "", "parameters": {}}]
 
-    def facts(self) -> list[ToolFacts]:
-        return [
-            ToolFacts(
-                name="get_time",
-                description="The time of day.",
-                version="1",
-                calls=0,
-                record=Record(trio.current_time),
-            )
-        ]
+    @property
+    def uses(self) -> tuple[ToolUse, ...]:
+        return (ToolUse(GetTime(), "1"),)
 
     async def call(self, name: str, arguments: str, context: object) -> str:
         await trio.lowlevel.checkpoint()

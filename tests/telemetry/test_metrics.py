@@ -20,7 +20,7 @@ def names(text: bytes) -> list[str]:
     return [family.name for family in families]
 
 
-def test_a_source_is_asked_at_each_scrape_and_at_no_other_time() -> None:
+async def test_a_source_is_asked_at_each_scrape_and_at_no_other_time() -> None:
     asked = 0
 
     def source() -> Iterator[GaugeMetricFamily]:
@@ -32,14 +32,14 @@ def test_a_source_is_asked_at_each_scrape_and_at_no_other_time() -> None:
     metrics.add_source(source)
     assert asked == 0
     for time in (1, 2):
-        text, content_type = metrics.expose()
+        text, content_type = await metrics.expose()
         assert content_type.startswith("text/plain")
         assert [family.samples[0].value for family in plain(text.decode())] == [time]
 
 
-def test_who_asks_for_openmetrics_gets_that() -> None:
+async def test_who_asks_for_openmetrics_gets_that() -> None:
     metrics = Metrics()
     metrics.add_source(lambda: [GaugeMetricFamily("voiced_one", "One.", value=1)])
-    text, content_type = metrics.expose("application/openmetrics-text; version=1.0.0")
+    text, content_type = await metrics.expose("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     assert names(text) == ["voiced_one"]

@@ -114,13 +114,13 @@ async def test_it_is_known_what_became_of_the_calls_of_a_tool() -> None:
     for how in ("well", "well", "badly", "slowly", "loudly"):
         await toolbox.call("bell", json.dumps({"how": how}), CONTEXT)
     await toolbox.call("drum", "{}", CONTEXT)
-    (facts,) = toolbox.facts()
-    assert (facts.name, facts.version, facts.calls) == ("bell", "2.1", 0)
-    assert [(stage, series.count) for stage, _, series in facts.record.timings.read()] == [
+    (use,) = toolbox.uses
+    assert (use.tool.name, use.version, use.calls) == ("bell", "2.1", 0)
+    assert [(stage, series.count) for stage, _, series in use.record.timings.read()] == [
         ("whole", 2)
     ]
-    assert facts.record.failures == {"failed": 1, "timeout": 1, "bad_arguments": 1}
-    assert [warning.code for warning in facts.record.warnings] == ["failed", "timeout"]
+    assert use.record.failures == {"failed": 1, "timeout": 1, "bad_arguments": 1}
+    assert [warning.code for warning in use.record.warnings] == ["failed", "timeout"]
 
 
 async def test_cancelling_the_response_cancels_its_tool() -> None:

@@ -17,6 +17,7 @@ from voiced.client.dial import wrap_stream
 from voiced.inspector import Inspector
 from voiced.realtime.secrets import ClientSecrets
 from voiced.settings import Auth, Limits, Server, Settings
+from voiced.telemetry.metrics import Metrics
 from voiced.telemetry.tally import Tally
 from voiced.thermal.level import HeatState
 from voiced.web.app import VoicedApp, build_app
@@ -93,6 +94,7 @@ def make_app(status: Status | None = None, **parts: Any) -> VoicedApp:  # noqa: 
             "toolbox": cast("Toolbox", FakeToolbox()),
             "client_secrets": make_secrets(),
             "tally": Tally(),
+            "metrics": Metrics(),
             "inspector": Inspector((), None, cast("Toolbox", FakeToolbox())),
             **parts,
         }

@@ -96,6 +96,11 @@ class EngineHost:
         return self._keeper.dispatcher.waiting
 
     @property
+    def queue_limit(self) -> int:
+        """Requests that may wait; one more is refused."""
+        return self._policy.queue_size
+
+    @property
     def running(self) -> int:
         """Requests that are being worked on."""
         return self._keeper.dispatcher.running

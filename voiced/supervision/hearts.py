@@ -69,6 +69,13 @@ class Hearts:
         """The names of the hearts that have stopped, in the order they were added."""
         return [heart.name for heart in self._hearts if heart.age_s() > heart.stale_s]
 
+    def limits_s(self) -> dict[str, float]:
+        """The age by name beyond which it is stale; of several with one name, the lowest."""
+        limits: dict[str, float] = {}
+        for heart in self._hearts:
+            limits[heart.name] = min(limits.get(heart.name, heart.stale_s), heart.stale_s)
+        return limits
+
     def ages_s(self) -> dict[str, float]:
         """Seconds since the last beat by name; of several with one name, the oldest."""
         ages: dict[str, float] = {}

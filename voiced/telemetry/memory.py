@@ -47,12 +47,12 @@ class MemoryReader:
         """Bytes by process id, as they were when last looked at."""
         return self._known
 
-    async def refresh(self, pids: Sequence[int]) -> None:
-        """Look at these processes, unless that was done a moment ago. Cancelling waits for the one
-        that is being looked at."""
+    async def refresh(self, pids: Sequence[int], fresh_s: float = FRESH_S) -> None:
+        """Look at these processes, unless that was done less than `fresh_s` ago. Cancelling waits
+        for the one that is being looked at."""
         async with self._limiter:
             wanted = tuple(pids)
-            fresh = trio.current_time() < self._read_at + FRESH_S
+            fresh = trio.current_time() < self._read_at + fresh_s
             if fresh and wanted == self._pids:
                 return
             known = {}

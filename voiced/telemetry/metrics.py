@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+import trio
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
@@ -18,6 +21,12 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     Source = Callable[[], Iterable[Metric]]
+    Encoder = Callable[[Collector], bytes]
+
+log = structlog.get_logger(__name__)
+
+END = b"# EOF\n"
+"""What closes an OpenMetrics text."""
 
 
 class Metrics(Collector):
@@ -25,20 +34,54 @@ class Metrics(Collector):
 
     def __init__(self) -> None:
         self._sources: list[Source] = []
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(self)
 
     def add_source(self, source: Source) -> None:
-        """Have `source` asked at each scrape, on the daemon's thread: it must not wait."""
+        """Have `source` asked at each scrape, on the daemon's thread: it must not wait, and must
+        be done with what it looks at before it hands over a metric. One that fails is logged, and
+        its metrics are missing."""
         self._sources.append(source)
 
     def collect(self) -> Iterable[Metric]:
         """All that the sources tell."""
         for source in self._sources:
-            yield from source()
+            try:
+                yield from source()
+            except Exception:
+                log.exception("metrics are missing")
 
-    def expose(self, accept: str = "") -> tuple[bytes, str]:
+    async def expose(self, accept: str = "") -> tuple[bytes, str]:
         """The metrics now, and their media type: OpenMetrics where `accept`, an HTTP header, asks
-        for that, and else Prometheus' own text."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+        for that, and else Prometheus' own text.
+
+        Others run between one metric and the next: written in one go, all of them would hold up
+        the audio of every session for some milliseconds.
+        """
+        encode, content_type = encoder_for(accept)
+        parts = []
+        for metric in self.collect():
+            parts.append(encode(_One(metric)).removesuffix(END))
+            await trio.lowlevel.checkpoint()
+        if content_type.startswith("application/openmetrics-text"):
+            parts.append(END)
+        return b"".join(parts), content_type
+
+
+class _One(Collector):
+    """A registry of one metric."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def collect(self) -> Iterable[Metric]:
+        return (self._metric,)
+
+
+def encoder_for(accept: str) -> tuple[Encoder, str]:
+    """The form for somebody who accepts that. Weights are not looked at: who can read OpenMetrics
+    has it, as Prometheus wants it, and what makes no sense gets the plain form."""
+    media = {kind.partition(";")[0].strip().lower() for kind in accept.split(",")}
+    if "application/openmetrics-text" in media:
+        return openmetrics.generate_latest, openmetrics.CONTENT_TYPE_LATEST
+    return generate_latest, CONTENT_TYPE_PLAIN_0_0_4

@@ -78,23 +78,13 @@ class Services:
     """The wall clock, in the zone of this place."""
 
 
-class ToolFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool, and how it did: `calls` is how many run now, and `record` what came of the others,
-    the failures by `Outcome`."""
-
-    name: str
-    description: str
-    version: str
-    calls: int
-    record: Record
-
-
-class _Shelf:
-    """A tool in its place, with what is known about it."""
+class ToolUse:
+    """A tool in its place, and how it did: `calls` is how many run now, and `record` what came of
+    the others, the failures by `Outcome`. `version` is that of the package it came in."""
 
     __slots__ = ("calls", "record", "tool", "version")
 
-    def __init__(self, tool: Tool, version: str) -> None:
+    def __init__(self, tool: Tool, version: str = "") -> None:
         self.tool = tool
         self.version = version
         self.calls = 0
@@ -109,7 +99,7 @@ class Toolbox:
 
         Raises `SettingsError` for two tools of one name or a schema that cannot be checked.
         """
-        self._tools: dict[str, _Shelf] = {}
+        self._tools: dict[str, ToolUse] = {}
         for tool in tools:
             if tool.name in self._tools:
                 raise SettingsError(f"two tools are named {tool.name!r}")
@@ -117,7 +107,7 @@ class Toolbox:
                 check_schema(tool.parameters)
             except ValueError as error:
                 raise SettingsError(f"the tool {tool.name!r} cannot be used: {error}") from error
-            self._tools[tool.name] = _Shelf(tool, (versions or {}).get(tool.name, ""))
+            self._tools[tool.name] = ToolUse(tool, (versions or {}).get(tool.name, ""))
 
     @classmethod
     def discover(
@@ -151,21 +141,13 @@ class Toolbox:
         """What a model is told: name, description and parameters of each tool."""
         return [
             {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-            for tool in (shelf.tool for shelf in self._tools.values())
+            for tool in (use.tool for use in self._tools.values())
         ]
 
-    def facts(self) -> list[ToolFacts]:
+    @property
+    def uses(self) -> tuple[ToolUse, ...]:
         """All tools, and how they did."""
-        return [
-            ToolFacts(
-                name=name,
-                description=shelf.tool.description,
-                version=shelf.version,
-                calls=shelf.calls,
-                record=shelf.record,
-            )
-            for name, shelf in self._tools.items()
-        ]
+        return tuple(self._tools.values())
 
     async def call(self, name: str, arguments_json: str, context: ToolContext) -> str:
         """Call a tool with JSON text and return JSON text.
@@ -173,22 +155,22 @@ class Toolbox:
         Never raises for what the model or the tool did wrong: the result is then
         `{"ok": false, "error": code, "message": text}`. Cancelling it cancels the tool.
         """
-        shelf = self._tools.get(name)
-        if shelf is None:
+        use = self._tools.get(name)
+        if use is None:
             return _failure("unknown_tool", f"there is no tool {name!r}")
         began = trio.current_time()
-        shelf.calls += 1
+        use.calls += 1
         try:
-            outcome, answer = await _call(shelf.tool, arguments_json, context)
+            outcome, answer = await _call(use.tool, arguments_json, context)
         finally:
-            shelf.calls -= 1
+            use.calls -= 1
         if outcome == "done":
             took_s = trio.current_time() - began
-            shelf.record.timings.add("whole", Priority.CONVERSATION, took_s)
+            use.record.timings.add("whole", Priority.CONVERSATION, took_s)
         else:
-            shelf.record.failures[outcome] += 1
+            use.record.failures[outcome] += 1
         if outcome in _FAULTS:
-            shelf.record.warn(outcome, _FAULTS[outcome])
+            use.record.warn(outcome, _FAULTS[outcome])
         return answer
 
 

@@ -16,6 +16,7 @@ from voiced.web.refusal import Refusal, Refused
 from voiced.web.routes.chat import chat_routes
 from voiced.web.routes.documents import add_documents
 from voiced.web.routes.engines import engine_routes
+from voiced.web.routes.metrics import metric_routes
 from voiced.web.routes.models import model_routes
 from voiced.web.routes.secrets import secret_routes
 from voiced.web.routes.speech import speech_routes
@@ -77,6 +78,7 @@ def build_app(status: StatusSource, services: Services) -> VoicedApp:
     app.register_blueprint(status_routes(status))
     app.register_blueprint(model_routes(services))
     app.register_blueprint(engine_routes(services))
+    app.register_blueprint(metric_routes(services))
     app.register_blueprint(chat_routes(services))
     app.register_blueprint(secret_routes(services))
     app.register_blueprint(transcription_routes(services))

@@ -39,12 +39,13 @@ class EngineFacts(Struct, frozen=True, kw_only=True):
     `role` is what it is here: an `engine` in a process of its own; the `fast_path`, an assistant
     in front of a language model; a `server` that is asked over HTTP; `built_in`, in the daemon's
     own process; a `tool` that a model may call. `reason` says in words why it is not ready.
-    `queue` requests wait, `running` ones are worked on, `concurrency` of them at once. `failures`
-    counts requests that failed by the code of their error, `warnings` are the last twenty.
-    `memory_bytes` is its process' share of the memory (PSS), up to ten seconds old.
+    `queue` requests wait, `queue_limit` of them at most; `running` ones are worked on,
+    `concurrency` of them at once. `failures` counts requests that failed by the code of their
+    error, `warnings` are the last twenty. `memory_bytes` is its process' share of the memory
+    (PSS), up to ten seconds old.
     """
 
-    id: str
+    id: str = ""
     kind: Literal["stt", "llm", "tts", "vad", "tool"]
     name: str
     role: Literal["engine", "fast_path", "server", "built_in", "tool"]
@@ -60,6 +61,7 @@ class EngineFacts(Struct, frozen=True, kw_only=True):
     context_tokens: int | UnsetType = UNSET
     concurrency: int | UnsetType = UNSET
     queue: int = 0
+    queue_limit: int | UnsetType = UNSET
     running: int = 0
     restarts: int = 0
     failures: dict[str, int] = {}

@@ -8,6 +8,7 @@ from voiced.engines.ports import Llm, Stt, Tts
 from voiced.inspector import Inspector
 from voiced.realtime.secrets import ClientSecrets
 from voiced.settings import Settings
+from voiced.telemetry.metrics import Metrics
 from voiced.telemetry.tally import Tally
 from voiced.tools.toolbox import Toolbox
 
@@ -28,5 +29,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     client_secrets: ClientSecrets
     inspector: Inspector
     tally: Tally
+    metrics: Metrics
     began: int = 0
     """When the daemon started, in seconds since 1970."""

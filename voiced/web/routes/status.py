@@ -27,6 +27,7 @@ GET /v1/models                 what is loaded
 GET /v1/engines                how each engine, server and tool does
 GET /health                    is it alive?
 GET /ready                     is it ready to converse?
+GET /metrics                   figures for Prometheus
 GET /api/limitations           what it bears
 GET /docs                      all HTTP paths, to read; GET /openapi.json for programs
 GET /asyncapi.json             the events of the WebSocket, for programs
