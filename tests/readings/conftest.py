@@ -33,7 +33,7 @@ def busy_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """It has answered a spoken turn and a typed one, and refused what makes no sense."""
     folder = tmp_path_factory.mktemp("readings")
     with daemon(folder, **OWN_ENGINES) as running:
-        trio.run(converse, running.url, make_speech(folder, "what time is it"))
+        trio.run(converse, running.url, make_speech(folder))
         with pytest.raises(urllib.error.HTTPError):
             fetch(running, "/v1/engines/nobody")
         yield running
