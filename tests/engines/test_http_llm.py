@@ -31,7 +31,13 @@ from voiced.engines.failover import FailoverLlm, Member, Order
 from voiced.engines.http.chat import HttpLlm
 from voiced.engines.http.provider import Provider, open_provider
 from voiced.engines.ports import Priority, ReplyEnd, ReplyPart, TextDelta, ToolCall
-from voiced.errors import EngineError, EngineUnavailable, ProviderFailed, SettingsError
+from voiced.errors import (
+    ContextExceeded,
+    EngineError,
+    EngineUnavailable,
+    ProviderFailed,
+    SettingsError,
+)
 from voiced.settings import ChatProvider
 
 if TYPE_CHECKING:
@@ -440,6 +446,28 @@ async def test_all_that_fail_are_named_to_the_operator_and_none_to_the_client() 
     assert "one: it answered with status 500" in str(error)
     assert "two: it answered with status 401" in str(error)
     assert error.public == "the assistant cannot be reached at the moment"
+
+
+async def test_a_question_that_is_too_long_is_told_from_a_model_that_is_gone() -> None:
+    class TooLong:
+        def __aiter__(self) -> TooLong:
+            return self
+
+        async def __anext__(self) -> ReplyPart:
+            raise ContextExceeded("Too long.")
+
+    class Small(HttpLlm):
+        @asynccontextmanager
+        async def reply(self, *_: object, **__: object) -> AsyncIterator[AsyncIterator[ReplyPart]]:
+            yield TooLong()
+
+    async with http_peer(answer(500)) as peer, llm_at(peer) as (llm, provider):
+        members: list[Member[Llm]] = [
+            Member("small", Small(provider, ChatProvider(url=peer.url)), lambda: True),
+            Member("gone", llm, lambda: True),
+        ]
+        assert isinstance(await failure(FailoverLlm(Order("llm", members))), ContextExceeded)
+        assert len(peer.asked) == 1
 
 
 async def test_leaving_closes_the_connection() -> None:

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import trio
+import trio.testing
+from structlog.testing import capture_logs
 
-from tests.realtime.fakes import FakeLlm, FakeStt, Talk, says, silence, speech, talking
+from tests.realtime.fakes import (
+    FakeLlm,
+    FakeStt,
+    FakeToolbox,
+    Script,
+    Talk,
+    says,
+    silence,
+    speech,
+    talking,
+)
+from voiced.conversation import inputs as inp
+from voiced.conversation.config import Audio, AudioIn, AudioOut, SessionConfig
+from voiced.conversation.core import begin, step
+from voiced.conversation.given import NewMessage
+from voiced.conversation.items import InputText, OutputText
 from voiced.engines.ports import PREFILL, EngineInfo, Priority, ReplyEnd, TextDelta
-from voiced.errors import EngineBusy
+from voiced.errors import ContextExceeded, EngineBusy, EngineFailed
+from voiced.realtime.ahead import Ahead
 from voiced.settings import Llm, Settings
+from voiced.thermal.level import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from trio.testing import MockClock
+
+    from voiced.conversation.state import State
+    from voiced.tools.toolbox import Toolbox
 
 READ_S = 2.0
 
@@ -31,6 +54,7 @@ class ReadingLlm(FakeLlm):
         self.whole = 0
         self.priorities: set[Priority] = set()
         self.error = error
+        self.tokens = 0
 
     async def prefill(
         self,
@@ -38,7 +62,7 @@ class ReadingLlm(FakeLlm):
         *,
         tools: Sequence[Mapping[str, Any]] = (),
         priority: Priority = Priority.SPECULATION,
-    ) -> None:
+    ) -> int:
         self.read.append(list(messages))
         self.tools.append([str(tool["name"]) for tool in tools])
         self.priorities.add(priority)
@@ -46,6 +70,7 @@ class ReadingLlm(FakeLlm):
             raise self.error
         await trio.sleep(READ_S)
         self.whole += 1
+        return self.tokens
 
     def said(self, index: int = -1) -> list[str]:
         return [str(message["content"]) for message in self.read[index][1:]]
@@ -180,3 +205,153 @@ async def test_a_new_question_goes_before_the_summary(autojump_clock: MockClock)
         await answered(talk, "And now?")
         assert trio.current_time() - began < 5
         assert "cancelled" in llm.left
+
+
+async def test_a_summary_goes_on_while_somebody_begins_to_speak(autojump_clock: MockClock) -> None:
+    short = [says(f"Answer {number}.") for number in range(4)]
+    slow = [4.0, *says("They counted to four.")]
+    llm = SmallLlm(*short, full("Answer 4."), slow, says("Well."))
+    async with talking(llm=llm) as talk:
+        for number in range(5):
+            await answered(talk, f"Question {number}?")
+        await trio.sleep(1)
+        await talk.hear(speech(600))
+        await talk.until("input_audio_buffer.speech_started")
+        await trio.sleep(READ_S + 4)
+        assert "They counted to four." in llm.read[-1][0]["content"]
+    assert "cancelled" not in llm.left
+
+
+async def test_who_comes_back_full_of_words_is_summed_up_before_an_answer(
+    autojump_clock: MockClock,
+) -> None:
+    """Reading tells how long the conversation is, so that nobody has to have been answered."""
+    llm = SmallLlm(says("They counted to four."))
+    llm.tokens = 90
+    async with talking(llm=llm) as talk:
+        for number in range(10):
+            role, kind = (("user", "input_text"), ("assistant", "output_text"))[number % 2]
+            content = [{"type": kind, "text": f"Words {number}."}]
+            item = {"type": "message", "role": role, "content": content}
+            talk.send("conversation.item.create", item=item)
+        await trio.sleep(READ_S + 1)
+        llm.tokens = 30
+        await trio.sleep(READ_S + 1)
+    assert [priority.name for priority in llm.asked_at] == ["JOB"]
+    assert "They counted to four." in llm.read[-1][0]["content"]
+
+
+async def test_turns_that_have_no_room_at_once_are_summed_up_by_and_by(
+    autojump_clock: MockClock,
+) -> None:
+    short = [says(f"Answer {number}.") for number in range(9)]
+    too_long: list[Any] = [ContextExceeded("too long")]
+    llm = SmallLlm(*short, full("Answer 9."), too_long, too_long, says("In short."), says("Well."))
+    async with talking(llm=llm) as talk:
+        for number in range(10):
+            await answered(talk, f"Question {number}?")
+            await trio.sleep(READ_S + 1)
+        lengths = [len(asked[1]["content"].splitlines()) for asked in llm.asked[10:]]
+        assert len(lengths) == 3
+        assert lengths[0] > lengths[1] > lengths[2] >= 2
+        assert all(asked[1]["content"].startswith("user: Question 0?") for asked in llm.asked[10:])
+        # What was summed up is exactly what was asked about.
+        texts = [message["content"] for message in llm.read[-1]]
+        assert f"Question {lengths[2] // 2}?" in texts
+        assert f"Question {lengths[2] // 2 - 1}?" not in texts
+
+
+async def test_a_summary_that_fails_is_told_once_and_reading_goes_on(
+    autojump_clock: MockClock,
+) -> None:
+    short = [says(f"Answer {number}.") for number in range(4)]
+    fails: list[Any] = [EngineFailed("no")]
+    script = [*short, full("Answer 4."), fails, full("Answer 5."), says(""), full("Answer 6.")]
+    llm = SmallLlm(*script, says("They counted to six."))
+    with capture_logs() as logs:
+        async with talking(llm=llm) as talk:
+            for number in range(7):
+                await answered(talk, f"Question {number}?")
+                await trio.sleep(READ_S + 1)
+            assert "They counted to six." in llm.read[-1][0]["content"]
+            reads = [said for said in map(llm.said, range(len(llm.read))) if said]
+            assert reads[-2][-1] == "Answer 5."
+    told = [log for log in logs if "could not sum up" in log["event"]]
+    assert [log["reason"] for log in told] == ["no"]
+
+
+async def test_who_leaves_no_time_for_a_summary_gets_smaller_ones(
+    autojump_clock: MockClock,
+) -> None:
+    short = [says(f"Answer {number}.") for number in range(9)]
+    slow = [30.0, *says("Too late.")]
+    script = [*short, full("Answer 9."), slow, full("Answer 10."), slow, full("Answer 11.")]
+    llm = SmallLlm(*script, says("In short."))
+    async with talking(llm=llm) as talk:
+        for number in range(12):
+            await answered(talk, f"Question {number}?")
+            await trio.sleep(1)
+        await trio.sleep(READ_S + 1)
+    sums = [a for a, p in zip(llm.asked, llm.asked_at, strict=True) if p is Priority.JOB]
+    lengths = [len(asked[1]["content"].splitlines()) for asked in sums]
+    assert len(lengths) == 3
+    assert lengths[0] > lengths[1] > lengths[2]
+    assert "In short." in llm.read[-1][0]["content"]
+
+
+async def test_while_it_is_hot_nothing_is_summed_up_and_it_is_said() -> None:
+    applied: list[inp.Input] = []
+    llm = SmallLlm(says("They counted."))
+    ahead = Ahead(llm, cast("Toolbox", FakeToolbox()), applied.append, reads=False)
+    ahead.used_tokens = 90
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ahead.run)
+        ahead.follow_heat(Level.HOT)
+        with capture_logs() as logs:
+            for count in (12, 14):
+                ahead.look(conversation(count))
+                await trio.testing.wait_all_tasks_blocked()
+        assert [log["reason"] for log in logs] == ["the processor is hot"]
+        assert llm.asked == []
+        ahead.follow_heat(Level.WARM)
+        ahead.look(conversation(16))
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(applied) == 1
+        nursery.cancel_scope.cancel(reason="the test is over")
+
+
+async def test_a_summary_of_what_was_deleted_meanwhile_is_dropped() -> None:
+    """Also where the last word of it is there already and only was not looked at yet."""
+    applied: list[inp.Input] = []
+    state = conversation(12)
+    after, _ = step(state, inp.DeleteItem(item_id=state.entries[0].item.id))
+
+    class Deleting(SmallLlm):
+        @asynccontextmanager
+        async def reply(self, *_: object, **__: object) -> AsyncIterator[Any]:
+            yield Script(says("They counted."))
+            if not applied:
+                ahead.look(after)
+
+    llm = Deleting()
+    ahead = Ahead(llm, cast("Toolbox", FakeToolbox()), applied.append, reads=False)
+    ahead.used_tokens = 90
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ahead.run)
+        ahead.look(state)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel(reason="the test is over")
+    ids = {item_id for event in applied for item_id in getattr(event, "item_ids", ())}
+    assert state.entries[0].item.id not in ids
+
+
+def conversation(count: int) -> State:
+    """Typed turns, one after the other."""
+    audio = Audio(input=AudioIn(turn_detection=None), output=AudioOut(voice="v", speed=1.0))
+    config = SessionConfig(id="sess_1", model="m", expires_at=0, audio=audio)
+    state, _ = begin(config, seed="s", history_items=99)
+    for number in range(count):
+        part = OutputText(f"Words {number}.") if number % 2 else InputText(f"Words {number}.")
+        role: Literal["user", "assistant"] = "assistant" if number % 2 else "user"
+        state, _ = step(state, inp.CreateItem(item=NewMessage(role=role, content=(part,))))
+    return state

@@ -71,6 +71,13 @@ def oldest_turns(entries: Sequence[Entry], lengths: Sequence[int]) -> list[Entry
     return oldest if settled else []
 
 
+def fewer_turns(oldest: Sequence[Entry]) -> list[Entry]:
+    """The older half of these, in whole turns; empty where they are a single one."""
+    starts = [number for number, entry in enumerate(oldest) if number and entry.role == "user"]
+    half = len(oldest) / 2
+    return list(oldest[: min(starts, key=lambda start: abs(start - half), default=0)])
+
+
 def question_about(messages: Sequence[dict[str, Any]], summary: Summary | None) -> list[Any]:
     """What the model is asked, to sum up `messages`, and what was summed up before."""
     lines = [] if summary is None else [f"{HEADING} {summary.text}"]

@@ -124,11 +124,17 @@ class EngineLlm:
         *,
         tools: Sequence[Mapping[str, Any]] = (),
         priority: Priority = Priority.SPECULATION,
-    ) -> None:
+    ) -> int:
         """See `Reader.prefill`."""
         params = {"messages": list(messages), "tools": list(tools)}
         async with self._host.request("prefill", params, priority, requeue=True) as call:
-            await call.result()
+            return convert(await call.result(), _Read).whole_tokens
+
+
+class _Read(msgspec.Struct):
+    """What an engine tells of a conversation that it has read."""
+
+    whole_tokens: int
 
 
 def join_text(unread: Part, part: Part) -> Part | None:

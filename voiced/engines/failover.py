@@ -15,7 +15,13 @@ from msgspec import structs
 from voiced.engines.ports import PREFILL, Priority, Reader, promote
 from voiced.engines.spec import LABELS
 from voiced.engines.tts.voices import Voices
-from voiced.errors import EngineError, EngineUnavailable, NotUnderstood, ToolChoiceError
+from voiced.errors import (
+    ContextExceeded,
+    EngineError,
+    EngineUnavailable,
+    NotUnderstood,
+    ToolChoiceError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -97,9 +103,13 @@ class Order(Generic[_EngineT_co]):
             )
 
     def exhausted(self, errors: Sequence[tuple[str, EngineError]]) -> EngineError:
-        """What is raised when nobody is left. One engine alone speaks for itself."""
+        """What is raised when nobody is left. One engine alone speaks for itself, and so does one
+        for which there was too much to read."""
         if len(self._members) == 1 and errors:
             return errors[0][1]
+        too_long = (error for _, error in errors if isinstance(error, ContextExceeded))
+        if (error := next(too_long, None)) is not None:
+            return error  # what was asked is at fault, and can be made shorter
         label = LABELS[self.kind]
         tried = "; ".join(dict.fromkeys(f"{name}: {error}" for name, error in errors))
         return EngineUnavailable(
@@ -148,15 +158,16 @@ class FailoverLlm:
         *,
         tools: Sequence[Mapping[str, Any]] = (),
         priority: Priority = Priority.SPECULATION,
-    ) -> None:
-        """See `Reader.prefill`: the engine reads ahead that would be asked now, if it can."""
+    ) -> int:
+        """See `Reader.prefill`: the engine reads ahead that would be asked now; 0 if it cannot."""
         for member in self._order.now():
             if member.stands_in:
                 continue
             llm = member.engine
             if isinstance(llm, Reader) and PREFILL in llm.info.capabilities:
-                await llm.prefill(messages, tools=tools, priority=priority)
-            return
+                return await llm.prefill(messages, tools=tools, priority=priority)
+            break
+        return 0
 
 
 class FirstOf(Generic[_EngineT_co, _PartT]):

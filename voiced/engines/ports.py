@@ -328,11 +328,12 @@ class Reader(Protocol):
         *,
         tools: Sequence[Mapping[str, Any]] = (),
         priority: Priority = Priority.SPECULATION,
-    ) -> None:
+    ) -> int:
         """Read a conversation in which the user speaks next, so that the answer begins sooner.
 
-        Raises `EngineError`. What was read when it is cancelled, or displaced by a conversation,
-        need not be read again.
+        Returns how many tokens the whole of it is, also of what there was no room for. Raises
+        `EngineError`. What was read when it is cancelled, or displaced by a conversation, need not
+        be read again.
         """
         ...
 

@@ -18,9 +18,14 @@ from voiced.conversation import inputs as inp
 from voiced.conversation.config import Rejected
 from voiced.conversation.context import build_messages, text_of
 from voiced.conversation.snapshot import plan_response
-from voiced.conversation.summary import oldest_turns, question_about, shown_entries
+from voiced.conversation.summary import (
+    fewer_turns,
+    oldest_turns,
+    question_about,
+    shown_entries,
+)
 from voiced.engines.ports import PREFILL, Priority, Reader, TextDelta
-from voiced.errors import EngineError
+from voiced.errors import ContextExceeded, EngineError, EnginePreempted
 from voiced.realtime.reply import functions
 from voiced.thermal.level import Level
 from voiced.tools.rounds import Question, offered
@@ -29,7 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from voiced.conversation.items import Entry
     from voiced.conversation.state import State
+    from voiced.conversation.summary import Summary
     from voiced.engines.ports import Llm
     from voiced.realtime.reply import Speaker
     from voiced.settings import Llm as LlmSettings
@@ -43,6 +50,9 @@ FULL = 0.6
 prompt three quarters of it, so that a long turn still fits before that is done."""
 
 SUMMARY_TOKENS = 400
+
+MOST_CUT_SHORT = 6
+"""How often the turns to sum up are halved, at most: more are hardly ever left by then."""
 
 
 def open_ahead(
@@ -60,7 +70,8 @@ def open_ahead(
 class Ahead:
     """Follows one conversation. `look` never waits; `run` is the one task that does.
 
-    `used_tokens` is how much of the model's context the last answer took.
+    `used_tokens` is how much of the model's context the conversation took when it last answered,
+    or read.
     """
 
     def __init__(
@@ -76,6 +87,9 @@ class Ahead:
         self._changed = trio.Event()
         self._reading: trio.CancelScope | None = None
         self._level = Level.UNKNOWN
+        self._summing_up = False
+        self._cut_short = 0
+        self._told_failure = False
 
     def follow_heat(self, level: Level) -> None:
         """While it is hot nothing is summed up. Reading goes on: it is work that the answer needs
@@ -93,11 +107,16 @@ class Ahead:
         if state.closed or any(not response.waiting_for for response in state.responses):
             self._stop()
             self._seen = self._state = None
-        elif speaking or self._seen is None or not _same(self._seen, seen):
+        elif self._seen is None or not _same(self._seen, seen):
             self._seen = seen
-            self._state = state
-            self._stop()
-            self._changed.set()
+            self._begin(state)
+        elif speaking and not self._summing_up:
+            self._begin(state)
+
+    def _begin(self, state: State) -> None:
+        self._state = state
+        self._stop()
+        self._changed.set()
 
     async def run(self) -> None:
         """Have the model read, until cancelled. An engine that is busy is let be."""
@@ -110,38 +129,94 @@ class Ahead:
                 await self._read(self._state)
 
     async def _read(self, state: State) -> None:
+        """Where something was summed up, what the model is shown has changed, and is looked at
+        anew."""
+        if self._full and await self._sum_up(state):
+            return
+        if not self._reads or not isinstance(self._llm, Reader):
+            return
         try:
-            limit = self._llm.info.context_tokens
-            full = limit and self.used_tokens > limit * FULL
-            if full and self._level < Level.HOT and await self._sum_up(state):
-                return  # what the model is shown has changed, and is looked at anew
-            if self._reads and isinstance(self._llm, Reader):
-                question = question_of(state)
-                tools = offered(question, self._toolbox)
-                await self._llm.prefill(question.messages, tools=tools)
+            question = question_of(state)
+            tools = offered(question, self._toolbox)
+            self.used_tokens = await self._llm.prefill(question.messages, tools=tools)
         except (EngineError, Rejected) as exc:
-            log.debug("could not work ahead", reason=str(exc))
+            log.debug("could not read ahead", reason=str(exc))
+            return
+        if self._full:
+            await self._sum_up(state)
+
+    @property
+    def _full(self) -> bool:
+        limit = self._llm.info.context_tokens
+        return bool(limit) and self.used_tokens > limit * FULL
 
     async def _sum_up(self, state: State) -> bool:
-        """Have the oldest turns summed up, as a job; whether that was done."""
+        """Have the oldest turns summed up, as a job; whether that was done.
+
+        Where it fails, the engine leaves out the oldest turns itself, and says so with the answer.
+        """
         entries = shown_entries(state.entries, state.summary)
-        lengths = [len(text_of(entry)) for entry in entries]
-        oldest = oldest_turns(entries, lengths)
+        oldest = oldest_turns(entries, [len(text_of(entry)) for entry in entries])
+        for _ in range(self._cut_short):
+            oldest = fewer_turns(oldest) or oldest
         if not oldest:
             return False
-        asked = question_about(build_messages(oldest, ""), state.summary)
-        async with self._llm.reply(
-            asked, max_output_tokens=SUMMARY_TOKENS, priority=Priority.JOB
-        ) as parts:
-            said = [part.text async for part in parts if isinstance(part, TextDelta)]
-        text = "".join(said).strip()
-        if not text:
+        if self._level >= Level.HOT:
+            self._tell_failure(f"the processor is {self._level.word}")
             return False
+        self._summing_up, whole = True, False
+        try:
+            oldest, text = await self._ask_about(oldest, state.summary)
+            whole = True
+        except EnginePreempted:
+            return False
+        except EngineError as exc:
+            whole = True
+            self._tell_failure(str(exc))
+            return False
+        finally:
+            self._summing_up = False
+            # A conversation that goes on so soon again is summed up in smaller portions.
+            self._cut_short = 0 if whole else min(self._cut_short + 1, MOST_CUT_SHORT)
+        if not text:
+            self._tell_failure("the model wrote nothing")
+            return False
+        if self._state is not state:
+            return False  # it has changed since, and what was summed up may be what was deleted
         self.used_tokens = 0
+        self._told_failure = False
         log.info("summed up the oldest turns", items=len(oldest))
         ids = frozenset(entry.item.id for entry in oldest)
         self._apply(inp.Summarised(text=text, item_ids=ids))
         return True
+
+    async def _ask_about(
+        self, oldest: list[Entry], summary: Summary | None
+    ) -> tuple[list[Entry], str]:
+        """The summary of the oldest of these turns, as many as the model has room for."""
+        while True:
+            asked = question_about(build_messages(oldest, ""), summary)
+            try:
+                async with self._llm.reply(
+                    asked, max_output_tokens=SUMMARY_TOKENS, priority=Priority.JOB
+                ) as parts:
+                    said = [part.text async for part in parts if isinstance(part, TextDelta)]
+            except ContextExceeded:
+                fewer = fewer_turns(oldest)
+                if not fewer:
+                    raise
+                oldest = fewer
+            else:
+                return oldest, "".join(said).strip()
+
+    def _tell_failure(self, reason: str) -> None:
+        """Once, until it succeeds again: it is tried after every turn."""
+        if not self._told_failure:
+            log.warning(
+                "could not sum up the oldest turns: those that have no room will not be shown",
+                reason=reason,
+            )
+        self._told_failure = True
 
     def _stop(self) -> None:
         if self._reading is not None:

@@ -185,7 +185,8 @@ class LlamaEngine:
 
     def run(self, work: Work) -> Mapping[str, Any]:
         """`reply` as `ChildEngine.run` describes it, and `prefill`, which has the same messages
-        and tools, emits nothing and results in `evaluated_tokens` and `cached_tokens`."""
+        and tools, emits nothing and results in `evaluated_tokens`, `cached_tokens`, and
+        `whole_tokens`, what there was no room for included."""
         self._context.go()
         work.on_cancel(self._context.stop)
         try:
@@ -198,9 +199,13 @@ class LlamaEngine:
 
     def _prefill(self, work: Work) -> dict[str, Any]:
         messages = work.params.get("messages") or ()
-        prompt = self._prompter.fit(messages, self._tools(work), 0, until_user=True)
+        prompt = self._prompter.fit(messages, self._tools(work), None, until_user=True)
         _, evaluated = self._sequences.compute(prompt.tokens)
-        return {"evaluated_tokens": evaluated, "cached_tokens": len(prompt.tokens) - evaluated}
+        return {
+            "evaluated_tokens": evaluated,
+            "cached_tokens": len(prompt.tokens) - evaluated,
+            "whole_tokens": prompt.whole,
+        }
 
     def _reply(self, work: Work) -> dict[str, Any]:
         choice = work.params.get("tool_choice", "auto")

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import structs
 
 from voiced.engines.llm.chat_template import CUT, text_of
 from voiced.errors import ContextExceeded
@@ -28,11 +29,13 @@ INAUDIBLE = "(The user said something that could not be understood.)"
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model is given. `dropped` counts messages that there was no room for."""
+    """What the model is given. `dropped` counts messages that there was no room for; `whole` are
+    the tokens that it would have with them."""
 
     tokens: list[int]
     text: str
     dropped: int = 0
+    whole: int = 0
 
 
 class Prompter:
@@ -64,30 +67,32 @@ class Prompter:
     ) -> Prompt:
         """The prompt, without the oldest turns where there is no room for them.
 
-        Raises `ContextExceeded` where even the newest turn has none.
+        Up to half of those that have room go with them, so that the next turns begin with the same
+        one: a prompt that begins elsewhere is computed anew. Raises `ContextExceeded` where even
+        the newest turn has none.
         """
         context = self._context
         reserve = context // ANSWER_SHARE
         room = context - (reserve if answer is None else min(answer, reserve))
         messages = list(given)
         whole = self._prompt(messages, tools, 0, until_user=until_user)
-        if len(whole.tokens) <= room:
-            return whole
-        starts = turn_starts(messages)
-        fits, low, high = None, 1, len(starts) - 1
-        while low <= high:
+        count = len(whole.tokens)
+        if count <= room:
+            return structs.replace(whole, whole=count)
+        turns = len(turn_starts(messages))
+        low, high = 1, turns
+        while low < high:  # how many have to go at the least
             middle = (low + high) // 2
             prompt = self._prompt(messages, tools, middle, until_user=until_user)
-            if len(prompt.tokens) <= room:
-                fits, high = prompt, middle - 1
-            else:
-                low = middle + 1
-        if fits is None:
+            low, high = (low, middle) if len(prompt.tokens) <= room else (middle + 1, high)
+        if low >= turns:
             raise ContextExceeded(
-                f"This is too long for the model: {len(whole.tokens)} tokens, of which {room} "
+                f"This is too long for the model: {count} tokens, of which {room} "
                 f"have room (llm.context is {context})."
             )
-        return fits
+        dropped = roundest(low, low + (turns - low) // 2)
+        prompt = self._prompt(messages, tools, dropped, until_user=until_user)
+        return structs.replace(prompt, whole=count)
 
     def _prompt(
         self,
@@ -132,6 +137,15 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
 
     opening: str
     key: str
+
+
+def roundest(low: int, high: int) -> int:
+    """Of the numbers from `low` to `high` the one that the most powers of two divide: while both
+    grow by and by, it stays the same for long."""
+    step = 1 << high.bit_length()
+    while (number := -(-low // step) * step) > high:
+        step >>= 1
+    return number
 
 
 def dialect_of(template: Template) -> Dialect:
