@@ -24,6 +24,7 @@ COMMANDS = {
     "say": "turn text into speech",
     "transcribe": "turn speech into text",
     "understand": "show what a sentence is understood as, without acting on it",
+    "insights": "show what a running daemon does",
     "doctor": "check this installation and say what to do about each failure",
     "models": "list, add, check, remove and recommend models",
     "config": "check the settings, or show them with their sources",

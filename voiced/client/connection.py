@@ -39,6 +39,7 @@ _BACKLOG: Final = 1024
 _CLOSE_WORDS: Final = {
     1001: "it is shutting down",
     1006: "the connection was lost",
+    1008: "too much was not read",
     1009: "a message was too large",
     1011: "it failed internally",
     3000: "the credentials are wrong",
@@ -70,6 +71,7 @@ class RealtimeClient:
         self._inbox_send, self._inbox = trio.open_memory_channel[Received](_BACKLOG)
         self._lost: ClientError | None = None
         self.session: dict[str, Any] = {}
+        self.greeting: Received | None = None
 
     async def send(self, event: Mapping[str, Any]) -> None:
         """Send a client event. Raises `ClientError` once the connection is lost."""
@@ -158,18 +160,28 @@ def append_event(pcm: bytes) -> str:
 
 def refusal(event: Mapping[str, Any]) -> ClientError:
     """The `ClientError` that says what an `error` event says."""
-    error = event.get("error")
-    error = error if isinstance(error, dict) else {}
+    error = _body_of(event)
     text = str(error.get("message") or "an error without a message")
     code = error.get("code")
     return ClientError(f"the server refused: {text}" + (f" ({code})" if code else ""))
 
 
+def _body_of(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What an `error` event is about; the insights stream has it in `payload`."""
+    body = event.get("error", event.get("payload"))
+    return body if isinstance(body, dict) else {}
+
+
 @asynccontextmanager
 async def open_client(
-    url: str, token: str = "", *, ca: Path | None = None, connect_s: float = CONNECT_S
+    url: str,
+    token: str = "",
+    *,
+    ca: Path | None = None,
+    connect_s: float = CONNECT_S,
+    greeting: str = "session.created",
 ) -> AsyncGenerator[RealtimeClient, None]:
-    """Connect to the Realtime server at `url` and wait for its `session.created`.
+    """Connect to the Realtime server at `url` and wait for its `greeting`, the first event.
 
     `token` is sent as bearer credential; `ca` is a PEM file of the authorities to trust with
     `wss`, in place of the system's. Raises `ClientError` where nothing listens, the
@@ -183,7 +195,7 @@ async def open_client(
         async with trio.open_nursery() as nursery:
             try:
                 async with open_stream(address, connect_s, ca) as stream:
-                    client = await _greet(nursery, stream, address, token, connect_s)
+                    client = await _greet(nursery, stream, address, token, connect_s, greeting)
                     async with client.closing():
                         yield client
             except Exception as exc:
@@ -201,9 +213,14 @@ async def open_client(
 
 
 async def _greet(
-    nursery: trio.Nursery, stream: WatchedStream, address: Address, token: str, connect_s: float
+    nursery: trio.Nursery,
+    stream: WatchedStream,
+    address: Address,
+    token: str,
+    connect_s: float,
+    greeting: str,
 ) -> RealtimeClient:
-    """Upgrade to a WebSocket, start the client's reader, and wait for `session.created`."""
+    """Upgrade to a WebSocket, start the client's reader, and wait for the first event."""
     headers = [(b"Authorization", b"Bearer " + token.encode())] if token else []
     try:
         with trio.fail_after(connect_s):
@@ -216,8 +233,9 @@ async def _greet(
     if first.type == "error":
         refused = refusal(first.event)
         raise KeyRefused(str(refused)) if _is_about_the_key(first.event) else refused
-    if first.type != "session.created":
+    if first.type != greeting:
         raise ClientError(f"{address.url} does not speak the Realtime protocol")
+    client.greeting = first
     client.session = first.event.get("session", {})
     return client
 
@@ -225,11 +243,11 @@ async def _greet(
 def _is_about_the_key(event: Mapping[str, Any]) -> bool:
     """Whether the `error` in place of a greeting says that the key is wrong, or is not there.
 
-    OpenAI's service, and voiced after it, has no code for the latter.
+    OpenAI's service, and voiced after it, has no code for the latter; the insights stream has.
     """
-    error = event.get("error")
-    if not isinstance(error, dict):
-        return False
+    error = _body_of(event)
+    if "payload" in event:
+        return error.get("code") in ("missing_api_key", "invalid_api_key")
     about_us = error.get("type") == "invalid_request_error"
     return about_us and error.get("code") in (None, "invalid_api_key")
 

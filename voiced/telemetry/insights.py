@@ -135,11 +135,12 @@ class Insights:
     @contextmanager
     def watch(self, types: Collection[str] | None = None) -> Iterator[Observer]:
         """An observer of these types of messages, or of all, for the time of the context."""
-        observer = Observer(types, self._snapshot(types), self._most)
-        if self._goodbye:
-            observer.finish(GOODBYE)
+        observer = Observer(types, self._most)
         self._observers.append(observer)
         try:
+            observer.begin(self._snapshot(types))
+            if self._goodbye:
+                observer.finish(GOODBYE)
             yield observer
         finally:
             self._observers.remove(observer)

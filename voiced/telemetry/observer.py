@@ -44,11 +44,9 @@ class Parcel(msgspec.Struct, frozen=True):
 class Observer:
     """One who watches: a snapshot, then what happens, as far as it is read. One reader."""
 
-    def __init__(
-        self, types: Collection[str] | None, snapshot: Iterable[Message], most: int
-    ) -> None:
+    def __init__(self, types: Collection[str] | None, most: int) -> None:
         self._types = types
-        self._snapshot = deque(snapshot)
+        self._snapshot: deque[Message] = deque()
         self._backlog: Backlog[Parcel] = Backlog(most)
         self._waiting = trio.Event()
         #: Why nothing more comes; None while it does.
@@ -57,6 +55,10 @@ class Observer:
     def wants(self, kind: str) -> bool:
         """Whether it has asked for messages of this type."""
         return self._types is None or kind in self._types
+
+    def begin(self, snapshot: Iterable[Message]) -> None:
+        """How things are: comes before what happens."""
+        self._snapshot.extend(snapshot)
 
     def put(self, key: Hashable, parcel: Parcel, *, lasting: bool) -> None:
         """One message more, unless it is the end; is the end where it cannot be kept."""
