@@ -32,6 +32,8 @@ class Heat:
         self._reasons: tuple[str, ...] = ()
         self._subscribers: list[Callable[[HeatChange], None]] = []
         self._changed = trio.Event()
+        self.looks = 0
+        """How often the supervisor has told how it is, changed or not."""
 
     @property
     def level(self) -> Level:
@@ -75,6 +77,7 @@ class Heat:
         self, level: Level, celsius: float | None, source: str, reasons: tuple[str, ...]
     ) -> None:
         """What the supervisor found out; a changed level is handed on before this returns."""
+        self.looks += 1
         before = self._level
         self._level, self._celsius = level, celsius
         self._source, self._reasons = source, reasons
