@@ -145,6 +145,7 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
                 status=status,
                 hub=hub,
                 insights=insights,
+                warmth=heat,
                 lag=lag,
                 hearts=hearts,
                 state=state,

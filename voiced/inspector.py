@@ -104,6 +104,11 @@ class Inspector:
         known = self._memory.known
         return {part: known[pid] for part, pid in self._pids().items() if pid in known}
 
+    def failures(self, code: str) -> int:
+        """Requests to processes that failed with this code."""
+        hosts = (subject.host for subject in self._subjects)
+        return sum(host.failures.get(code, 0) for host in hosts if host is not None)
+
     def timings(self) -> Iterator[tuple[str, Timings]]:
         """What the requests of each took so far, by id; of the detector of speech see `vad`."""
         for subject in self._subjects:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from voiced.engines.ports import PREFILL, Priority
-from voiced.errors import EngineBusy, EnginePreempted
+from voiced.errors import EngineBusy, EnginePreempted, TooHot
 from voiced.telemetry.distribution import Distribution
 
 if TYPE_CHECKING:
@@ -88,9 +88,8 @@ class Record:
         """A request failed. Where that is no fault of what was asked, and not as it should be, it
         is also a warning."""
         self.failures[error.code] += 1
-        if isinstance(error, EngineBusy) or (
-            error.status >= 500 and not isinstance(error, EnginePreempted)
-        ):
+        as_it_should = isinstance(error, EnginePreempted | TooHot)
+        if isinstance(error, EngineBusy) or (error.status >= 500 and not as_it_should):
             self.warn(error.code, error.public)
 
     def warn(self, code: str, message: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from voiced.readings import conversation, daemon, engines
+from voiced.readings import conversation, daemon, engines, heat
 from voiced.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from voiced.supervision.hearts import Hearts
     from voiced.supervision.lag import LagMeter
     from voiced.telemetry.insights import Insights
+    from voiced.thermal.heat import Heat
 
 CHAPTERS: dict[str, tuple[Family, ...]] = {
     "Is it well?": daemon.FAMILIES,
     "Conversation": conversation.FAMILIES,
+    "Heat": heat.FAMILIES,
     "Engines and tools": engines.FAMILIES,
     "The process": daemon.PROCESS,
 }
@@ -34,6 +36,7 @@ def open_metrics(
     status: Status,
     hub: SessionHub,
     insights: Insights,
+    warmth: Heat,
     lag: LagMeter,
     hearts: Hearts,
     state: Path,
@@ -42,6 +45,8 @@ def open_metrics(
     metrics = Metrics()
     metrics.add_source(partial(daemon.read_health, status, lag, hearts))
     metrics.add_source(lambda: conversation.read_conversations(hub, status.door, insights))
+    history = heat.HeatHistory(warmth)
+    metrics.add_source(partial(heat.read_heat, warmth, history, hub, inspector))
     metrics.add_source(partial(engines.read_engines, inspector))
     metrics.add_source(partial(daemon.read_use, inspector, state))
     metrics.add_source(daemon.read_process)

@@ -27,7 +27,10 @@ class Guesser:
         self.allowed = True
         self._since: int | None = None
         self._asked = False
+        self._withheld = False
         self.revision = 0
+        self.withheld = 0
+        """Silences in which nothing was asked since it was not allowed."""
 
     @property
     def guesses(self) -> bool:
@@ -38,12 +41,17 @@ class Guesser:
         """The speaker has been silent since that sample, or is speaking (None)."""
         if since != self._since:
             self._since = since
+            self._withheld = False
             if self._asked:
                 self._asked = False
                 return Guess.DROP
         if not self.guesses or since is None or self._asked or now - since < self._samples:
             return Guess.NOTHING
-        return Guess.ASK if self.allowed else Guess.NOTHING
+        if self.allowed:
+            return Guess.ASK
+        self.withheld += not self._withheld
+        self._withheld = True
+        return Guess.NOTHING
 
     def withdraw(self) -> Guess:
         """Take back what was asked about the silence that runs, if anything was."""

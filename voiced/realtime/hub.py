@@ -91,6 +91,12 @@ class SessionHub:
         living = sum(session.pipeline.dropped_bytes for session in self._sessions.values())
         return self._parts.tally.dropped_bytes + living
 
+    @property
+    def withheld_guesses(self) -> int:
+        """How often nothing was worked out in advance, for the heat."""
+        living = sum(session.pipeline.withheld_guesses for session in self._sessions.values())
+        return self._parts.tally.withheld_guesses + living
+
     async def serve_sessions(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
@@ -156,6 +162,7 @@ class SessionHub:
                 session.end("the connection ended")
                 del self._sessions[session.id]
                 self._parts.tally.dropped_bytes += session.pipeline.dropped_bytes
+                self._parts.tally.withheld_guesses += session.pipeline.withheld_guesses
                 self._tell(session, "closed")
                 if session.lost_notice:
                     for other in self._sessions.values():

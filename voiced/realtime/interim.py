@@ -85,6 +85,11 @@ class Interim:
         """Whether anything is ever asked in advance."""
         return self._guesser.guesses
 
+    @property
+    def withheld_guesses(self) -> int:
+        """How often nothing was asked in advance since it is not allowed."""
+        return self._guesser.withheld
+
     def adopt(self, manner: Manner) -> None:
         """Take turns in this manner from now on."""
         self._attention.adopt(manner)

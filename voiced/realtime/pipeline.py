@@ -150,6 +150,11 @@ class AudioPipeline:
         return self._buffer.dropped_bytes
 
     @property
+    def withheld_guesses(self) -> int:
+        """See `Interim.withheld_guesses`."""
+        return self._interim.withheld_guesses
+
+    @property
     def position_ms(self) -> int:
         """How much audio came in since the first, by the clock of `speech_started`."""
         return (self._detector.position + self._buffer.pending_samples) // SAMPLES_PER_MS

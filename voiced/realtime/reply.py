@@ -94,6 +94,8 @@ class Reply:
         self._missing: dict[str, str] = {}
         self._form = wire_format(generate.options.format)
         self._pacer = Pacer(speaker.lead_ms, self._form)
+        self.is_shortened = False
+        """Whether the model was asked to be brief, for the heat."""
         self.timing_ms: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -199,7 +201,8 @@ class Reply:
         question = question_of(self._generate.messages, options)
         # What was begun in advance is the answer to the question as it is.
         if self._speaker.heat.level >= Level.HOT and self._llm is self._speaker.llm:
-            question = shortened(question, options, self._speaker.hot_tokens)
+            whole, question = question, shortened(question, options, self._speaker.hot_tokens)
+            self.is_shortened = question is not whole
         return await converse(
             self._llm,
             self._speaker.toolbox,

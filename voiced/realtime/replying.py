@@ -143,6 +143,7 @@ class Replies:
             drop(order.preparation)
             self._scopes.pop(response_id, None)
             del self._replies[response_id]
+            self._tally.short_replies += reply.is_shortened
             self._tally.answered(reply.timing_ms, order.awaited.silence_s)
             log.info(
                 "finished response",

@@ -57,6 +57,10 @@ class Tally:
         """Sessions that were ended since their client did not read."""
         self.dropped_bytes = 0
         """Audio that was lost in sessions that are over."""
+        self.withheld_guesses = 0
+        """How often, in these, nothing was worked out in advance for the heat."""
+        self.short_replies = 0
+        """Replies that the model was asked to keep short for the heat."""
 
     def stage(self, stage: Stage, seconds: float) -> None:
         """A stage of a turn is over."""
