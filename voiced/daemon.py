@@ -4,7 +4,7 @@ Parts open in order with nested `async with` and close in reverse. Each `open_*`
 branch: it starts its services, yields what the later ones need, and on the way out ends all of
 its tasks before the branch above it loses anything.
 
-    heat ─ engines ─ tools ─ sessions and audio ─ front door ─ systemd
+    heat ─ engines ─ store ─ tools ─ sessions and audio ─ jobs ─ front door ─ systemd
 
 Leaving a scope means that the work is gone, processes included. `service.py` opens all this, tells
 systemd, and closes it again on a signal.
@@ -27,6 +27,7 @@ from voiced.engines.lineup import Lineup, make_llm, make_stt, make_tts, open_lin
 from voiced.engines.ports import Llm, Stt, Tts
 from voiced.engines.tts.voices import Voices
 from voiced.inspector import Inspector
+from voiced.jobs.service import open_jobs
 from voiced.readings import open_metrics
 from voiced.realtime.connection import serve_connection
 from voiced.realtime.hub import SessionHub
@@ -38,6 +39,7 @@ from voiced.realtime.secrets import ClientSecrets
 from voiced.settings import Settings
 from voiced.settings_loader import state_directory
 from voiced.status import Status, report_status
+from voiced.store.database import open_database
 from voiced.store.directory import hold_directory
 from voiced.store.history import History
 from voiced.supervision.hearts import Hearts
@@ -115,8 +117,10 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
         open_ports(settings) as ports,
         open_thermal(settings.thermal, hearts) as heat,
         open_engines(settings, hearts, heat) as engines,
+        open_database(state) as database,
         open_tools(settings, state) as (toolbox, timers),
         open_sessions(settings, engines, toolbox, timers, insights, hearts, heat) as hub,
+        open_jobs(settings.jobs, state, database, (), heat, insights) as jobs,
     ):
         timers.announce = hub.announce
         status = Status(settings, engines.lineups, hub, lag, hearts, heat)
@@ -138,6 +142,7 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
             tts=engines.tts,
             toolbox=toolbox,
             client_secrets=client_secrets,
+            jobs=jobs,
             tally=hub.tally,
             inspector=inspector,
             metrics=open_metrics(

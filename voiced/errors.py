@@ -112,6 +112,20 @@ class StoreFull(StoreError):
         VoicedError.__init__(self, message, public="The server's disk is full.")
 
 
+class JobQueueFull(VoicedError):
+    """So many jobs wait or are worked on that no further one is taken."""
+
+    code = "job_queue_full"
+    status = 429
+
+
+class JobStorageFull(VoicedError):
+    """The files of all jobs take as much room as they may."""
+
+    code = "job_storage_full"
+    status = 507
+
+
 class DownloadError(VoicedError):
     """A model could not be fetched: not there, not reachable, or not what it should be."""
 

@@ -364,6 +364,31 @@ class Thermal(Section, frozen=True):
     reply_tokens: Positive = 160
 
 
+class Jobs(Section, frozen=True):
+    """Background work. docs/jobs.md."""
+
+    concurrent: Annotated[int, Meta(ge=1, le=8)] = 1
+    tries: Annotated[int, Meta(ge=1, le=1000)] = 8
+    queue: Annotated[Positive, limit("jobs that are not over", "a further one is answered 429")] = (
+        50
+    )
+    disk_mb: Annotated[
+        Megabytes,
+        limit(
+            "megabytes of files of all jobs",
+            "a further upload is answered 507; a job whose result would exceed it fails",
+        ),
+    ] = 2048.0
+    keep: Annotated[
+        Positive, limit("jobs that are over", "the one that was over first is removed")
+    ] = 200
+    keep_hours: Annotated[
+        float,
+        Meta(gt=0.0),
+        limit("hours", "a job that has been over for longer is removed with its result"),
+    ] = 168.0
+
+
 class Store(Section, frozen=True):
     """Where voiced keeps what must outlive it. Empty: `$STATE_DIRECTORY`, else the user's own;
     `models` in that directory."""
@@ -399,6 +424,7 @@ class Settings(Section, frozen=True):
     vad: Vad = Vad()
     turn_detection: TurnDetection = TurnDetection()
     thermal: Thermal = Thermal()
+    jobs: Jobs = Jobs()
     store: Store = Store()
     insights: Insights = Insights()
     log: Log = Log()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import trio
@@ -15,10 +16,17 @@ from tests.patience import CEILING_S
 from tests.realtime.fakes import FakeLlm, FakeStt, FakeToolbox, FakeTts
 from voiced.client.dial import wrap_stream
 from voiced.inspector import Inspector
+from voiced.jobs.desk import Desk
+from voiced.jobs.ledger import Ledger
+from voiced.jobs.runner import Runner
+from voiced.jobs.shelf import Shelf
 from voiced.realtime.secrets import ClientSecrets
 from voiced.settings import Auth, Limits, Server, Settings
+from voiced.store.database import Database
+from voiced.telemetry.insights import Insights
 from voiced.telemetry.metrics import Metrics
 from voiced.telemetry.tally import Tally
+from voiced.thermal.heat import Heat
 from voiced.thermal.level import HeatState
 from voiced.web.app import VoicedApp, build_app
 from voiced.web.door import Door, open_door
@@ -93,6 +101,7 @@ def make_app(status: Status | None = None, **parts: Any) -> VoicedApp:  # noqa: 
             "tts": FakeTts(),
             "toolbox": cast("Toolbox", FakeToolbox()),
             "client_secrets": make_secrets(),
+            "jobs": idle_desk(status.settings),
             "tally": Tally(),
             "metrics": Metrics(),
             "inspector": Inspector((), None, cast("Toolbox", FakeToolbox())),
@@ -100,6 +109,14 @@ def make_app(status: Status | None = None, **parts: Any) -> VoicedApp:  # noqa: 
         }
     )
     return build_app(status, services)
+
+
+def idle_desk(settings: Settings) -> Desk:
+    """Nobody can hand in a job here: there is no kind, and no database."""
+    nowhere = Path("/nonexistent")
+    ledger, shelf = Ledger(Database(nowhere), Insights()), Shelf(nowhere)
+    runner = Runner(settings.jobs, {}, ledger, shelf, Heat())
+    return Desk(settings.jobs, {}, ledger, shelf, runner)
 
 
 def make_secrets(*, most: int = 100, most_bytes: int = 100_000) -> ClientSecrets:

@@ -21,8 +21,9 @@ from werkzeug.sansio.multipart import Data, MultipartDecoder, NeedData
 
 from tests.patience import CEILING_S
 from voiced.errors import StorageError, StorageFull
+from voiced.store.room import RESERVE_BYTES
 from voiced.web.refusal import Refused
-from voiced.web.spool import RESERVE_BYTES, Spool
+from voiced.web.spool import Spool
 from voiced.web.upload import FIELDS_BYTES, receive_form
 
 if TYPE_CHECKING:
@@ -270,7 +271,8 @@ class _Then:
 KILLED = """
 import os, sys, trio
 from pathlib import Path
-from voiced.web.spool import RESERVE_BYTES, Spool
+from voiced.store.room import RESERVE_BYTES
+from voiced.web.spool import Spool
 async def main():
     async with Spool(Path(sys.argv[1])).open(0) as file:
         await file.write(bytes(3_000_000))

@@ -147,8 +147,11 @@ class JobKind(Protocol):
         """Whether a file comes with the request."""
         ...
 
-    def check(self, request: Any, *, has_file: bool) -> None:  # noqa: ANN401 - see Work.request
-        """Raise `JobError` for what can be told to be impossible before anything is begun."""
+    def check(self, request: Any, *, has_file: bool) -> JobRequest:  # noqa: ANN401 - see Work.request
+        """The request as it is to be kept, with what must be taken down now.
+
+        Raises `JobError` for what can be told to be impossible before anything is begun.
+        """
         ...
 
     async def run(self, work: Work) -> None:

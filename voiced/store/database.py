@@ -198,11 +198,13 @@ class Line:
         transaction = Transaction(function)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._interrupt_when_cancelled, transaction)
-            # Not left before the thread is done, cancelled or not.
-            result = await trio.to_thread.run_sync(
-                outcome.capture, self._transact, transaction, limiter=self._limiter
-            )
-            transaction.over = True
+            try:
+                # Not left before the thread is done, cancelled or not.
+                result = await trio.to_thread.run_sync(
+                    outcome.capture, self._transact, transaction, limiter=self._limiter
+                )
+            finally:
+                transaction.over = True
             nursery.cancel_scope.cancel(reason="the transaction is over")
         if isinstance(result, outcome.Value):
             self._told = ""

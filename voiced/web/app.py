@@ -16,6 +16,7 @@ from voiced.web.refusal import Refusal, Refused
 from voiced.web.routes.chat import chat_routes
 from voiced.web.routes.documents import add_documents
 from voiced.web.routes.engines import engine_routes
+from voiced.web.routes.jobs import job_routes
 from voiced.web.routes.metrics import metric_routes
 from voiced.web.routes.models import model_routes
 from voiced.web.routes.secrets import secret_routes
@@ -83,6 +84,8 @@ def build_app(status: StatusSource, services: Services) -> VoicedApp:
     app.register_blueprint(secret_routes(services))
     app.register_blueprint(transcription_routes(services))
     app.register_blueprint(speech_routes(services))
+    if services.jobs.kinds:
+        app.register_blueprint(job_routes(services))
     add_documents(app)  # the last: it describes all others
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(VoicedError, _answer_voiced_error)

@@ -61,6 +61,14 @@ class Answer(Struct, frozen=True):
     content: dict[str, Any]
 
 
+class Query(Struct, frozen=True):
+    """A parameter in the query of a route's address: its type, what it means, and without it."""
+
+    type: Any
+    description: str
+    default: Any
+
+
 class Documentation(Struct, frozen=True, kw_only=True):
     """What `documents` was told of a route; bodies are types by media type."""
 
@@ -70,6 +78,7 @@ class Documentation(Struct, frozen=True, kw_only=True):
     request: dict[str, Any]
     answers: dict[int, Answer]
     path: dict[str, str]
+    query: dict[str, Query]
     public: bool
 
 
@@ -80,6 +89,7 @@ def documents(
     request: Any = None,  # noqa: ANN401 - a type; unions of types have no common one
     answers: Mapping[int, Any],
     path: Mapping[str, str] | None = None,
+    query: Mapping[str, Query] | None = None,
     public: bool = False,
 ) -> Callable[[F], F]:
     """Say what a route takes and gives; the docstring of its function becomes the description.
@@ -87,7 +97,8 @@ def documents(
     `request` is the type of the JSON body, or a dict of types by media type (a struct with
     `multipart/form-data` for a form: mark a file as `voiced.web.openapi.UPLOAD`). `answers` has
     by status an `Answer`, or a type as the JSON body; leave out errors, which all routes share.
-    `path` describes the variables in the path. `public` routes need no token.
+    `path` describes the variables in the path, `query` those behind it (`voiced.web.query` reads
+    them). `public` routes need no token.
     """
 
     def mark(function: F) -> F:
@@ -101,6 +112,7 @@ def documents(
                 for status, body in answers.items()
             },
             path=dict(path or {}),
+            query=dict(query or {}),
             public=public,
         )
         vars(function)[ATTRIBUTE] = documentation
@@ -216,17 +228,8 @@ def operation(
     }
     if documentation.description:
         found["description"] = documentation.description
-    if rule.arguments:
-        found["parameters"] = [
-            {
-                "name": name,
-                "in": "path",
-                "required": True,
-                "description": documentation.path.get(name, ""),
-                "schema": {"type": "string"},
-            }
-            for name in sorted(rule.arguments)
-        ]
+    if parameters := [*path_parameters(rule, documentation), *query_parameters(documentation)]:
+        found["parameters"] = parameters
     if documentation.request:
         found["requestBody"] = {"required": True, "content": content(documentation.request)}
     found["responses"] = {
@@ -239,6 +242,29 @@ def operation(
     if documentation.public:
         found["security"] = []
     return found
+
+
+def path_parameters(rule: Rule, documentation: Documentation) -> Iterator[dict[str, Any]]:
+    """The variables in a path."""
+    for name in sorted(rule.arguments):
+        yield {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": documentation.path.get(name, ""),
+            "schema": {"type": "string"},
+        }
+
+
+def query_parameters(documentation: Documentation) -> Iterator[dict[str, Any]]:
+    """The variables behind a path."""
+    for name, query in documentation.query.items():
+        yield {
+            "name": name,
+            "in": "query",
+            "description": query.description,
+            "schema": msgspec.json.schema(query.type),
+        }
 
 
 def media_type(kind: Any, schema_of: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - a type

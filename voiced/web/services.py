@@ -6,6 +6,7 @@ import msgspec
 
 from voiced.engines.ports import Llm, Stt, Tts
 from voiced.inspector import Inspector
+from voiced.jobs.desk import Desk
 from voiced.realtime.secrets import ClientSecrets
 from voiced.settings import Settings
 from voiced.telemetry.metrics import Metrics
@@ -30,5 +31,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     inspector: Inspector
     tally: Tally
     metrics: Metrics
+    jobs: Desk
     began: int = 0
     """When the daemon started, in seconds since 1970."""

@@ -7,7 +7,6 @@ the kernel frees it however the daemon ends.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import tempfile
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ import structlog
 import trio
 
 from voiced.errors import StorageError, StorageFull
+from voiced.store.room import FULL, check_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -30,13 +30,8 @@ SPOOL_DIRECTORY: Final = "tmp"
 WRITE_BYTES: Final = 524_288
 """Written at once, so that a thread is worth its while: 400 times for 200 MB."""
 
-RESERVE_BYTES: Final = 64 << 20
-"""Left free on the disk, also by several uploads at once, and by those whose length nobody told:
-others need room too, the journal for one."""
-
 _THREADS: Final = 4
 _CLOSE_S: Final = 2.0
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Spool:
@@ -78,12 +73,12 @@ class Spool:
         try:
             return await trio.to_thread.run_sync(function, *args, limiter=self._limiter)
         except OSError as exc:
-            kind = StorageFull if exc.errno in _FULL else StorageError
+            kind = StorageFull if exc.errno in FULL else StorageError
             raise kind(f"an upload cannot be kept in {self._directory}: {exc.strerror}") from exc
 
     def _make(self, expected_bytes: int) -> IO[bytes]:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_room(os.statvfs(self._directory), expected_bytes)
+        check_room(os.statvfs(self._directory), expected_bytes)
         return tempfile.TemporaryFile(dir=self._directory, buffering=0)
 
 
@@ -114,13 +109,8 @@ class SpooledFile:
             await self._spool.write(self._file, pending)
 
 
-def _check_room(place: os.statvfs_result, size: int) -> None:
-    if place.f_bavail * place.f_frsize < size + RESERVE_BYTES:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
 def _write_all(file: IO[bytes], data: bytes) -> None:
-    _check_room(os.fstatvfs(file.fileno()), len(data))
+    check_room(os.fstatvfs(file.fileno()), len(data))
     view = memoryview(data)
     while view:  # a disk that is nearly full takes a part
         view = view[file.write(view) :]

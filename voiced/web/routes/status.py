@@ -23,6 +23,7 @@ WebSocket /v1/realtime         converse, in the OpenAI Realtime protocol
 POST /v1/chat/completions      converse in writing
 POST /v1/audio/transcriptions  recordings to text
 POST /v1/audio/speech          text to speech
+POST /v1/jobs                  long work in the background; GET lists it
 GET /v1/models                 what is loaded
 GET /v1/engines                how each engine, server and tool does
 GET /health                    is it alive?
