@@ -18,7 +18,7 @@ from tests.media.recordings import TONE_HZ, make_recording, pitch_hz, tone
 from tests.patience import CEILING_S
 from voiced.audio.files import encode_wav
 from voiced.errors import AudioError, MediaError
-from voiced.media import wire
+from voiced.media import coders, wire
 from voiced.media.coders import open_decoder, open_encoder
 from voiced.media.encode import CODECS
 from voiced.media.wav import wav_head
@@ -309,4 +309,21 @@ async def test_killed_process_is_an_error_and_no_end(tmp_path: Path) -> None:
         with pytest.raises(MediaError):  # noqa: PT012
             async with open_encoder("mp3", 24_000) as coder:
                 os.kill(coder.pid, 9)
+                await coder.receive()
+
+
+async def test_encoder_that_is_silent_hangs_unless_it_was_given_nothing_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with open_encoder("mp3", 24_000) as coder:
+        with trio.fail_after(CEILING_S):
+            await coder.send(wire.Pcm(tone(0.5)))
+            await coder.receive()
+        monkeypatch.setattr(coders, "STALL_S", 0.02)
+        with trio.move_on_after(0.5) as waiting, coder.resting():
+            while True:
+                await coder.receive()
+        assert waiting.cancelled_caught, "nobody wanted anything of it"
+        with pytest.raises(MediaError, match="said nothing"), trio.fail_after(CEILING_S):  # noqa: PT012
+            while True:
                 await coder.receive()

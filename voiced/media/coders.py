@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +19,7 @@ from voiced.errors import AudioError, MediaError, VoicedError
 from voiced.media import wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +41,16 @@ class Coder:
         self._reader = wire.daemon_reader()
         self._messages: list[wire.FromChild] = []
         self.finished = False
+        self._resting = False
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Meanwhile the child is given nothing to do on purpose, and may say nothing."""
+        self._resting = True
+        try:
+            yield
+        finally:
+            self._resting = False
 
     @property
     def pid(self) -> int:
@@ -60,9 +70,12 @@ class Coder:
         decoder it is `AudioError` too, since it would go the same way again.
         """
         while not self._messages:
+            rested = self._resting
             with trio.move_on_after(STALL_S) as waiting:
                 data = await self._child.receive()
             if waiting.cancelled_caught:
+                if rested or self._resting:
+                    continue
                 self._child.kill("it hung")
                 raise self._broken(f"a coder said nothing for {STALL_S:.0f} s")
             try:
@@ -96,12 +109,15 @@ async def open_decoder(file_descriptor: int, job: wire.DecodeJob) -> AsyncGenera
 
 
 @asynccontextmanager
-async def open_encoder(file_format: str, rate_hz: int) -> AsyncGenerator[Coder, None]:
+async def open_encoder(
+    file_format: str, rate_hz: int, longest_s: float = wire.SPEECH_S
+) -> AsyncGenerator[Coder, None]:
     """Encode PCM16 mono at `rate_hz`: send `Pcm` and, last, `End`; receive `Data` until `Done`.
 
-    Both ends are to be used at the same time. Leaving the context ends the child at once.
+    What is longer than `longest_s` may end with `MediaError`, for want of processor time. Both
+    ends are to be used at the same time. Leaving the context ends the child at once.
     """
-    job = wire.EncodeJob(format=file_format, rate_hz=rate_hz)
+    job = wire.EncodeJob(format=file_format, rate_hz=rate_hz, longest_s=longest_s)
     async with _open_coder(["encode", msgspec.json.encode(job).decode()]) as coder:
         yield coder
 

@@ -118,7 +118,7 @@ async def speak(speech: Speech, tts: Tts, put: Put, advance: Advance = _nobody) 
     for nobody else, and at most one piece of sound waits. Raises `EngineError` and `SpeechError`.
     """
     spoken = SpokenText(speech.voice, speech.language)
-    voice = _Voice(speech, tts, put)
+    voice = Voice(speech, tts, put)
     silent = True
     for done, piece in enumerate(speech.pieces, 1):
         await trio.lowlevel.checkpoint()  # of a long text, many pieces may be silent
@@ -134,8 +134,8 @@ async def speak(speech: Speech, tts: Tts, put: Put, advance: Advance = _nobody) 
     return voice.sent / (2 * RATE_HZ)
 
 
-class _Voice:
-    """One voice that says piece after piece, as one stream of sound."""
+class Voice:
+    """One voice that says piece after piece, as one stream of sound: PCM16 mono at `RATE_HZ`."""
 
     def __init__(self, speech: Speech, tts: Tts, put: Put) -> None:
         self._speech = speech
@@ -145,6 +145,7 @@ class _Voice:
         self.sent = 0
 
     async def say(self, text: str) -> None:
+        """Say what is heard of a piece. Raises `EngineError`."""
         speech = self._speech
         async with self._tts.speak(
             text, voice=speech.voice, speed=speech.speed, priority=speech.priority

@@ -42,11 +42,12 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """A passage, `engine_s` that the engine took for it, waits included, and where the cutting
-    stands behind it."""
+    stands behind it. `duration_s` is how long the recording claims to be."""
 
     passage: Passage
     engine_s: float
     after: wire.CutPoint
+    duration_s: float | None
 
 
 def decode_job(settings: Settings, *, whole: bool = False) -> wire.DecodeJob:
@@ -98,7 +99,14 @@ async def transcribe_recording(
                 transcript = await _transcribe(message.pcm, transcriber)
                 engine_s = trio.current_time() - began
                 passage = _passage(message, transcript)
-                await heard(Heard(passage=passage, engine_s=engine_s, after=message.after))
+                await heard(
+                    Heard(
+                        passage=passage,
+                        engine_s=engine_s,
+                        after=message.after,
+                        duration_s=duration_s,
+                    )
+                )
                 advance(message.end_s, duration_s)
             elif isinstance(message, wire.Opened):
                 duration_s = message.duration_s

@@ -16,6 +16,9 @@ LONGEST_STRETCH_S = 300.0
 STRETCH_S = 30.0
 """Where somebody speaks without a pause: what Whisper takes at once, and a bound for latency."""
 
+SPEECH_S = 3_600.0
+"""More than any reply, or any text that is sent to be spoken at once, lasts."""
+
 assert LONGEST_STRETCH_S * 32_000 < MAX_FRAME_BYTES - 1_024
 
 
@@ -72,7 +75,7 @@ class EncodeJob(msgspec.Struct, frozen=True, kw_only=True):
 
     format: str
     rate_hz: int
-    longest_s: float = 3_600.0
+    longest_s: float = SPEECH_S
     """Of speech; the processor time that it may take goes by that."""
 
 

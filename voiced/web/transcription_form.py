@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from voiced.conversation.config import rejected_by
+from voiced.engines.languages import known_languages, understands
 from voiced.engines.ports import WORD_TIMES
 from voiced.web.openapi import UPLOAD
 from voiced.web.refusal import Refusal, Refused
@@ -108,11 +109,10 @@ def choose_language(form: TranscriptionForm, info: EngineInfo, settings: Stt) ->
     asked = [form.language] if form.language else form.languages
     if not asked:
         return settings.language
-    known = {language.lower().partition("-")[0] for language in info.languages}
     for language in asked:
-        if language.lower().partition("-")[0] in known:
+        if understands(info, language):
             return language
-    message = f"The engine {info.name} understands {', '.join(sorted(known))} only."
+    message = f"The engine {info.name} understands {', '.join(known_languages(info))} only."
     raise bad("language" if form.language else "languages", message)
 
 

@@ -70,6 +70,12 @@ class Voices:
             self._tell(name)
         return self._default if found is None else found
 
+    def has(self, name: str) -> bool:
+        """Whether `resolve` has something better for that name than the voice in the settings."""
+        info = self._tts.info
+        lower = name.lower()
+        return lower in self._chosen or not info.voices or knows(info, name) or lower in STAND_INS
+
     def _stand_in(self, info: EngineInfo, name: str) -> str | None:
         if name not in STAND_INS:
             return None
