@@ -224,6 +224,18 @@ def stale_guesses_answered(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(core, "HANDLERS", handlers)
 
 
+def deleted_and_told_of(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(edits, "forget_summary", lambda _draft, _item_id: None)
+
+
+def summed_up_and_shown(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(context, "shown_entries", lambda entries, _summary: list(entries))
+
+
+def summed_up_and_untold(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(context, "instructions_with", lambda instructions, _summary: instructions)
+
+
 BREAKS: list[tuple[int, Break]] = [
     (1, two_at_once),
     (2, abandoned_at_the_end),
@@ -249,4 +261,7 @@ BREAKS: list[tuple[int, Break]] = [
     (12, any_question_is_the_same),
     (12, begun_and_left),
     (12, stale_guesses_answered),
+    (13, deleted_and_told_of),
+    (13, summed_up_and_shown),
+    (13, summed_up_and_untold),
 ]

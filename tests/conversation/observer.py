@@ -6,6 +6,7 @@ that it shares no code with what it judges. Words are told apart by being unique
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from tests.conversation.seen import SeenClause, SeenItem, SeenResponse
+from tests.conversation.seen import SeenClause, SeenItem, SeenResponse, SeenSummary
 from voiced.conversation import effects as fx
 from voiced.conversation import events as ev
 from voiced.conversation import inputs as inp
@@ -33,6 +34,10 @@ FORMATS: dict[str, AudioFormat] = {
     "audio/pcmu": PcmuFormat(),
     "audio/pcma": PcmaFormat(),
 }
+
+
+WORD = re.compile(r"w\d+$")
+"""As `Walk.say` makes them."""
 
 
 class Observer:
@@ -55,6 +60,7 @@ class Observer:
         self.begun: fx.Prepare | None = None
         self.revision = 0
         self.closed = False
+        self.summary: SeenSummary | None = None
         self.sent: dict[str, int] = {}
         self.kept: dict[str, int] = {}
         self.cut: dict[str, int] = {}
@@ -78,6 +84,8 @@ class Observer:
             self.hear_user(event.item_id, event.text.split())
         elif isinstance(event, inp.TranscriptFailed):
             self.hear_user(event.item_id, [])
+        if isinstance(event, inp.Summarised) and not self.closed:
+            self.sum_up(event)
         if isinstance(event, inp.ReplyEnded) and event.own:
             response = self.responses.get(event.response_id)
             if response is not None and not response.done and response.calls:
@@ -207,10 +215,13 @@ class Observer:
                 self.see_item_done(event)
             case ev.ItemDeleted():
                 self.order.remove(event.item_id)
+                if isinstance(self.last_input, inp.DeleteItem):
+                    self.forget_summary(event.item_id)
                 self.outlived.add(event.item_id)
                 self.sent.pop(event.item_id, None)
             case ev.ItemTruncated():
                 item = self.items[event.item_id]
+                self.forget_summary(event.item_id)
                 heard = Fraction(event.audio_end_ms)
                 if item.heard_ms is not None and heard > item.heard_ms:
                     self.broken.append((10, "a truncation gave back what was cut"))
@@ -515,19 +526,19 @@ class Observer:
         if effect.say is not None:
             return
         self.check_calls(effect.messages)
-        shown = [
-            word
-            for message in effect.messages
-            if message["role"] != "system" or message["content"] != effect.options.instructions
-            if message.get("name") != "silence"
-            for word in self.words_of(message)
-        ]
-        context = response.context
+        told, *messages = [m for m in effect.messages if m.get("name") != "silence"] or [{}]
+        if told.get("role") != "system":
+            told, messages = {"content": ""}, [told, *messages] if told else messages
+        shown = [word for message in messages for word in self.words_of(message)]
+        context, summary = response.context, None
         if context is None:
-            context = [self.items[key] for key in self.order]
+            summary = self.summary
+            context = [self.items[key] for key in self.left(self.order)]
+        self.check_told(told["content"], effect.options.instructions, summary)
         known = self.known_in(context)
         if shown != known:
-            self.broken.append((10, f"the model is shown {shown}, known is {known}"))
+            what = f"the model is shown {shown}, known is {known}"
+            self.broken += [(10, what)] if summary is None else [(10, what), (13, what)]
         own = [
             message["tool_call_id"]
             for message in effect.messages
@@ -543,6 +554,35 @@ class Observer:
         ]
         if sorted(own) != sorted(expected):
             self.broken.append((10, f"of the daemon's own tools {own} are shown, not {expected}"))
+
+    # -- summaries -------------------------------------------------------------------------
+
+    def sum_up(self, event: inp.Summarised) -> None:
+        """From now on this stands for those items; not where one has gone meanwhile."""
+        if event.item_ids <= set(self.order):
+            earlier = set() if self.summary is None else self.summary.item_ids
+            ids = event.item_ids | (earlier & set(self.order))
+            self.summary = SeenSummary(event.text.split(), set(ids))
+
+    def forget_summary(self, item_id: str) -> None:
+        """The client deleted that item, or heard less of it."""
+        if self.summary is not None and item_id in self.summary.item_ids:
+            self.summary = None
+
+    def left(self, item_ids: list[str]) -> list[str]:
+        """Those of these items that were not summed up."""
+        gone = set() if self.summary is None else self.summary.item_ids
+        return [item_id for item_id in item_ids if item_id not in gone]
+
+    def check_told(self, text: str, instructions: str, summary: SeenSummary | None) -> None:
+        """The system's words are the instructions and what was summed up, once."""
+        if not text.startswith(instructions):
+            self.broken.append((7, f"the model is told {text!r}, and not {instructions!r}"))
+            return
+        told = [word for word in text.removeprefix(instructions).split() if WORD.match(word)]
+        words = [] if summary is None else summary.words
+        if told != words:
+            self.broken.append((13, f"the model is told {told}, summed up was {words}"))
 
     def words_of(self, message: dict[str, Any]) -> list[str]:
         """The words of a message; the output of a client's function with its call."""

@@ -64,6 +64,14 @@ class SeenItem:
 
 
 @dataclass
+class SeenSummary:
+    """The words that stand for some items."""
+
+    words: list[str]
+    item_ids: set[str]
+
+
+@dataclass
 class SeenResponse:
     """A response as a client follows it."""
 

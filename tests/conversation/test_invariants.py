@@ -1,5 +1,5 @@
-"""The ten invariants of the design, and an eleventh about the audio kept, over random walks; and
-that each breach is noticed.
+"""The ten invariants of the design, and three more about the audio kept, answers begun in advance
+and summaries, over random walks; and that each breach is noticed.
 """
 
 from __future__ import annotations

@@ -510,6 +510,53 @@ class Walk(RuleBasedStateMachine):
         )
         self.feed(failure)
 
+    # -- summaries -------------------------------------------------------------------------
+
+    def oldest(self, pick: int) -> list[str]:
+        """Whole turns, the oldest of what was not summed up yet; none while one is under way."""
+        left = self.observer.left(self.observer.order)
+        items = [self.observer.items[item_id] for item_id in left]
+        starts = [number for number, item in enumerate(items) if number and item.role == "user"]
+        if not starts:
+            return []
+        cut = starts[pick % len(starts)]
+        settled = all(i.status != "in_progress" and not i.transcribing for i in items[:cut])
+        return left[:cut] if settled else []
+
+    @rule(pick=PICK, count=COUNT, late=RARELY)
+    def oldest_are_summed_up(self, pick: int, count: int, late: bool) -> None:
+        """Now and then one of them has gone meanwhile."""
+        item_ids = [*self.oldest(pick), *(["item_unknown"] if late else [])]
+        if item_ids:
+            self.feed(inp.Summarised(text=self.say(count), item_ids=frozenset(item_ids)))
+
+    @precondition(lambda self: not self.observer.running())
+    @rule(pick=PICK, turns=st.integers(2, 4), between=st.integers(0, 4), again=CHANCE)
+    def a_long_talk_is_summed_up(self, pick: int, turns: int, between: int, again: bool) -> None:
+        """Turns, a summary of the oldest, something about one of them, and a question."""
+        for _ in range(turns):
+            said = NewMessage(role="user", content=(InputText(self.say(2)),))
+            answer = NewMessage(role="assistant", content=(OutputText(self.say(2)),))
+            self.feed(inp.CreateItem(item=said))
+            self.feed(inp.CreateItem(item=answer))
+        for _ in range(1 + again):
+            if item_ids := self.oldest(pick):
+                self.feed(inp.Summarised(text=self.say(3), item_ids=frozenset(item_ids)))
+        covered = [i for i in self.observer.order if i not in self.observer.left([i])]
+        item_id = covered[pick % len(covered)] if covered else self.an_item(pick)
+        between_them: dict[int, inp.Input] = {
+            0: inp.DeleteItem(item_id=item_id),
+            1: inp.TruncateItem(item_id=item_id, content_index=0, audio_end_ms=pick % 50),
+            2: inp.UpdateSession(session={"type": "realtime", "instructions": self.say(1)}),
+            3: inp.CreateItem(
+                item=NewMessage(role="user", content=(InputText(self.say(1)),)),
+                previous_item_id="root",
+            ),
+        }
+        if between in between_them:
+            self.feed(between_them[between])
+        self.feed(inp.CreateResponse(overrides={}))
+
     # -- the daemon ------------------------------------------------------------------------
 
     @rule(count=COUNT)
@@ -526,7 +573,7 @@ class Walk(RuleBasedStateMachine):
         """Every walk ends with the session, so that what was left open shows."""
         if hasattr(self, "state") and not self.over:
             self.feed(inp.ShutDown())
-            for number in range(1, 13):
+            for number in range(1, 14):
                 self.look(number)
 
     # -- the invariants, by name -----------------------------------------------------------
@@ -584,6 +631,10 @@ class Walk(RuleBasedStateMachine):
     @invariant()
     def i12_only_the_same_question_was_answered_in_advance(self) -> None:
         self.look(12)
+
+    @invariant()
+    def i13_what_was_summed_up_is_told_in_short_and_no_other_way(self) -> None:
+        self.look(13)
 
 
 class WatchedByChecks(Walk):

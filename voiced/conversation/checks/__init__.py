@@ -16,6 +16,7 @@ from voiced.conversation.checks.foresight import ForesightChecks
 from voiced.conversation.checks.items import ItemChecks
 from voiced.conversation.checks.responses import ResponseChecks
 from voiced.conversation.checks.step import Step, Violation, name
+from voiced.conversation.checks.summary import SummaryChecks
 from voiced.conversation.checks.turns import TurnChecks
 from voiced.conversation.effects import Effect, Emit, KeepAudio
 
@@ -75,6 +76,7 @@ def inspect(step: Step, effects: Sequence[Effect]) -> list[Violation]:
         ItemChecks(step),
         ContextChecks(step),
         ForesightChecks(step),
+        SummaryChecks(step),
     )
     for effect in effects:
         if isinstance(effect, Emit) and is_stray(step, effect.event):
