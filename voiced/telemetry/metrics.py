@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 import trio
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from prometheus_client import Metric
+    from collections.abc import Callable, Iterable, Iterator
 
     Source = Callable[[], Iterable[Metric]]
     Encoder = Callable[[Collector], bytes]
@@ -27,6 +25,12 @@ log = structlog.get_logger(__name__)
 
 END = b"# EOF\n"
 """What closes an OpenMetrics text."""
+
+HEAD_LINES = 2
+"""What stands above the samples of a metric: its meaning and its type."""
+
+PORTION = 64
+"""Samples written in one go: about half a millisecond."""
 
 
 class Metrics(Collector):
@@ -55,17 +59,30 @@ class Metrics(Collector):
         """The metrics now, and their media type: OpenMetrics where `accept`, an HTTP header, asks
         for that, and else Prometheus' own text.
 
-        Others run between one metric and the next: written in one go, all of them would hold up
-        the audio of every session for some milliseconds.
+        Others run in between: written in one go, all of it would hold up the audio of every session
+        for some milliseconds.
         """
         encode, content_type = encoder_for(accept)
         parts = []
         for metric in self.collect():
-            parts.append(encode(_One(metric)).removesuffix(END))
-            await trio.lowlevel.checkpoint()
+            for number, portion in enumerate(portions(metric)):
+                text = encode(_One(portion)).removesuffix(END)
+                parts.append(text.split(b"\n", HEAD_LINES)[HEAD_LINES] if number else text)
+                await trio.lowlevel.checkpoint()
         if content_type.startswith("application/openmetrics-text"):
             parts.append(END)
         return b"".join(parts), content_type
+
+
+def portions(metric: Metric) -> Iterator[Metric]:
+    """A metric in metrics of no more than `PORTION` samples each."""
+    if len(metric.samples) <= PORTION:
+        yield metric
+        return
+    for start in range(0, len(metric.samples), PORTION):
+        portion = Metric(metric.name, metric.documentation, metric.type)
+        portion.samples = metric.samples[start : start + PORTION]
+        yield portion
 
 
 class _One(Collector):
