@@ -134,7 +134,6 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
             most=settings.limits.client_secrets,
             most_bytes=settings.limits.client_secrets_bytes,
         )
-        inspector = Inspector(engines.lineups, engines.vad, toolbox)
         services = Services(
             settings=settings,
             stt=engines.stt,
@@ -151,8 +150,10 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
                 hub=hub,
                 insights=insights,
                 warmth=heat,
+                desk=jobs,
                 lag=lag,
                 hearts=hearts,
+                settings=settings,
                 state=state,
             ),
             began=int(time.time()),

@@ -15,7 +15,9 @@ from voiced.engines.lineup import Lineup
 from voiced.engines.ports import Priority
 from voiced.errors import TooHot
 from voiced.inspector import Inspector
+from voiced.jobs.ledger import Ledger
 from voiced.readings.heat import HeatHistory, read_heat
+from voiced.telemetry.insights import Insights
 from voiced.thermal.heat import Heat
 from voiced.thermal.level import Level
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from voiced.engines.host import EngineHost
     from voiced.realtime.hub import SessionHub
+    from voiced.store.database import Database
     from voiced.tools.toolbox import Toolbox
 
 
@@ -32,11 +35,10 @@ def inspector_of(host: EngineHost | None = None) -> Inspector:
     return Inspector((lineup,), None, cast("Toolbox", FakeToolbox()))
 
 
-def read(
-    heat: Heat, history: HeatHistory, hub: SessionHub, inspector: Inspector | None = None
-) -> dict[str, dict[str, float]]:
+def read(heat: Heat, history: HeatHistory, hub: SessionHub) -> dict[str, dict[str, float]]:
     """The values of each metric by that of its one label."""
-    metrics = read_heat(heat, history, hub, inspector or inspector_of())
+    no_jobs = Ledger(cast("Database", None), Insights())
+    metrics = read_heat(heat, history, hub, inspector_of(), no_jobs)
     return {
         metric.name.removeprefix("voiced_"): {
             "".join(sample.labels.values()): sample.value for sample in metric.samples

@@ -6,6 +6,7 @@ Used by the runner, who leads jobs from state to state, and by the HTTP routes.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -44,6 +45,8 @@ class Ledger:
         """Jobs by state, as of the last change; none before the database was read."""
         self.disk_bytes = 0
         """In all directories of jobs, as of the last change."""
+        self.events: Counter[tuple[str, str]] = Counter()
+        """What happened to jobs since the daemon began, by kind and `Event`, or `submit`."""
         self._live: dict[str, Job] = {}
 
     @property
@@ -65,6 +68,7 @@ class Ledger:
     async def add(self, job: Job) -> None:
         """Put a new job at the end of the queue."""
         await self._write(lambda connection: records.add_job(connection, job))
+        self.events[job.kind, "submit"] += 1
         self._tell(job, None)
 
     async def change(self, job_id: str, event: Event, **values: Any) -> Job | None:  # noqa: ANN401
@@ -76,6 +80,7 @@ class Ledger:
             lambda connection: records.change_job(connection, job_id, event, values)
         )
         if job is not None:
+            self.events[job.kind, event] += 1
             self._tell(job, job.error.message if job.error else None)
         return job
 

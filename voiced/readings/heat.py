@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from voiced.inspector import Inspector
+    from voiced.jobs.ledger import Ledger
     from voiced.realtime.hub import SessionHub
     from voiced.thermal.heat import Heat
     from voiced.thermal.level import HeatChange
@@ -72,7 +73,7 @@ class HeatHistory:
 
 
 def read_heat(
-    heat: Heat, history: HeatHistory, hub: SessionHub, inspector: Inspector
+    heat: Heat, history: HeatHistory, hub: SessionHub, inspector: Inspector, ledger: Ledger
 ) -> Iterator[Metric]:
     """All of them."""
     known = heat.celsius
@@ -84,6 +85,7 @@ def read_heat(
     shed = {
         "speculation": hub.withheld_guesses,
         "reply": hub.tally.short_replies,
+        "job": sum(n for (_, event), n in ledger.events.items() if event == "park"),
         "request": inspector.failures(TooHot.code),
     }
     yield SHED.of(((work,), count) for work, count in shed.items())
