@@ -20,6 +20,8 @@ from tests.cli.commands import run_voiced
         (("sessions", "--least", "9", "--most", "3"), 2, b"--least"),
         (("soak", "--turns", "10"), 2, b"three samples"),
         (("ingest", "--pairs", "0"), 2, b"below 1"),
+        (("heat", "--cores", "1000"), 2, b"this process may use"),
+        (("heat", "--config", "/no/such.toml"), 2, b"/no/such.toml"),
     ],
 )
 async def test_what_cannot_be_measured_is_one_line(
@@ -34,5 +36,5 @@ async def test_what_cannot_be_measured_is_one_line(
 async def test_help_names_the_benches() -> None:
     done = await run_voiced("bench", "--help")
     assert done.returncode == 0
-    for name in (b"turn", b"sessions", b"soak", b"ingest"):
+    for name in (b"turn", b"sessions", b"soak", b"ingest", b"heat"):
         assert name in done.stdout

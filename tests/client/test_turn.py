@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 import trio
 
@@ -142,6 +144,29 @@ async def test_failed_response_says_why() -> None:
     recorder.observe({"type": "response.done", "response": done}, 2.0)
     assert recorder.status == "failed"
     assert recorder.status_reason == "The engine stopped."
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "gap_s"),
+    [
+        ([(10.0, 0.2), (10.1, 0.2), (10.3, 0.2)], 0.0),
+        ([(10.0, 0.2), (10.5, 0.2), (10.6, 0.2)], 0.3),
+        # What came late moves the rest: the second pause is short.
+        ([(10.0, 0.2), (10.5, 0.2), (10.75, 0.2)], 0.3),
+        ([(10.0, 0.1)], 0.0),
+    ],
+)
+def test_a_gap_is_how_long_playback_stood_still(
+    arrivals: list[tuple[float, float]], gap_s: float
+) -> None:
+    recorder = TurnRecorder(spoken=False)
+    recorder.observe({"type": "response.created", "response": {"id": "r"}}, 9.0)
+    for at, seconds in arrivals:
+        pcm = bytes(round(seconds * 24_000) * 2)
+        delta = base64.b64encode(pcm).decode()
+        event = {"type": "response.output_audio.delta", "response_id": "r", "delta": delta}
+        recorder.observe(event, at)
+    assert recorder.longest_gap_s == pytest.approx(gap_s)
 
 
 def test_audio_ahead_of_real_time_is_what_playback_has_not_reached() -> None:

@@ -68,19 +68,23 @@ class Daemon(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def open_daemon(environ: Mapping[str, str]) -> AsyncGenerator[Daemon, None]:
+async def open_daemon(
+    environ: Mapping[str, str], *, config: Path | None = None
+) -> AsyncGenerator[Daemon, None]:
     """Start `voiced serve` with `environ` on a free port of loopback, and wait until it is ready.
 
-    Other `VOICED_` variables and any settings file are kept from it, so that the figures are
-    those of known settings. Raises `StartupError` with the end of its log where it does not
-    become ready. Ended with SIGTERM, then SIGKILL after 10 s, when the context is left.
+    The settings are those of the file `config`, if one is given, and of `environ`, which wins.
+    Other `VOICED_` variables and any other file are kept from it, so that the figures are those of
+    known settings. Raises `StartupError` with the end of its log where it does not become ready.
+    Ended with SIGTERM, then SIGKILL after 10 s, when the context is left.
     """
     port = _free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VOICED_")}
     with tempfile.TemporaryDirectory(prefix="voiced-bench-") as directory:
         place = Path(directory)
-        config = place / "voiced.toml"
-        config.touch()
+        if config is None:
+            config = place / "voiced.toml"
+            config.touch()
         settings = {
             "VOICED_SERVER__PORT": str(port),
             "VOICED_STORE__DIRECTORY": str(place / "state"),

@@ -32,6 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_ingest(benches)
     _add_cancels(benches)
     _add_engines(benches)
+    _add_heat(benches)
 
 
 def _add(
@@ -134,6 +135,14 @@ def _add_engines(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -
     _add_number(parser, "--threads", 0, "threads of an engine; 0 for its default", least=0)
 
 
+def _add_heat(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "an answer's latency and playback while the processor is slowed down as by heat"
+    parser = _add(benches, "heat", text, run_heat)
+    _add_number(parser, "--turns", 20, "turns at full speed, and as many at 62.5 %% of it")
+    _add_number(parser, "--cores", 1, "cores that the daemon and its engines share")
+    add_config_option(parser)
+
+
 def _add_number(
     parser: argparse.ArgumentParser, name: str, default: int, text: str, *, least: int = 1
 ) -> None:
@@ -186,6 +195,14 @@ def run_engines(args: argparse.Namespace) -> int:
 
     quiet_logs(Settings())
     return run_trio(bench_engines, args)
+
+
+def run_heat(args: argparse.Namespace) -> int:
+    """A slowed processor; 1 where a goal is missed."""
+    from voiced.bench.run_heat import bench_heat
+
+    quiet_logs(Settings())
+    return run_trio(bench_heat, args)
 
 
 def run_soak(args: argparse.Namespace) -> int:

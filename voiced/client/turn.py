@@ -60,7 +60,8 @@ class TurnRecorder:
     """Follows the server's events of one turn.
 
     Where the server cuts the speech into several utterances, `transcript` joins them, and
-    reply and marks are those of the last response.
+    reply and marks are those of the last response. `longest_gap_s` is how long its playback stood
+    still at most, had it begun with the first delta and nothing in hand.
     """
 
     def __init__(self, *, spoken: bool) -> None:
@@ -73,6 +74,8 @@ class TurnRecorder:
         self.status_reason = ""
         self.timing_ms: dict[str, float] = {}
         self.most_ahead_s = 0.0
+        self.longest_gap_s = 0.0
+        self._played_out = 0.0
         self.transcription_failed = False
         self._texts: dict[str, str | None] = {}
         self._speaking = False
@@ -151,17 +154,24 @@ class TurnRecorder:
         self.response_id = str(event.get("response", {}).get("id", ""))
         self.reply, self.status, self.status_reason = "", "", ""
         self.audio.clear()
-        self.timing_ms, self.most_ahead_s = {}, 0.0
+        self.timing_ms, self.most_ahead_s, self.longest_gap_s = {}, 0.0, 0.0
         marks = self.marks
         marks.response_created = at
         marks.first_text = marks.first_audio = marks.last_audio = marks.done = None
 
     def _add_audio(self, event: Mapping[str, Any], at: float) -> None:
         try:
-            self.audio += base64.b64decode(event.get("delta", ""), validate=True)
+            audio = base64.b64decode(event.get("delta", ""), validate=True)
         except (binascii.Error, TypeError, ValueError):
             raise ClientError("the server sent audio that is not base64") from None
         marks = self.marks
+        if self.audio:
+            self.longest_gap_s = max(self.longest_gap_s, at - self._played_out)
+            self._played_out = max(self._played_out, at)
+        else:
+            self._played_out = at
+        self.audio += audio
+        self._played_out += len(audio) / _BYTES_PER_S
         marks.first_audio = marks.first_audio or at
         marks.last_audio = at
         # Had playback begun with the first delta, this much would now wait to be played.
