@@ -32,7 +32,11 @@ STUBS = "stub engines"
 
 
 async def bench_turn(args: argparse.Namespace) -> int:
-    """Measure as `args` say, and print. Raises `VoicedError`."""
+    """Measure as `args` say, and print. Raises `VoicedError`; 1 where a goal was missed."""
+    if args.models is not None:
+        from voiced.bench.run_whole_turn import bench_whole_turn
+
+        return await bench_whole_turn(args)
     clip = await choose_clip(args)
     reports = await _latency(args, clip)
     if args.sessions > 1 and args.url is None:

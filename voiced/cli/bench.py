@@ -68,6 +68,14 @@ def _add_turn(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     _add_number(parser, "--turns", 10, "turns with each configuration, alternating")
     _add_number(parser, "--sessions", 1, "measure the overhead with so many sessions at once too")
     _add_number(parser, "--barge-ins", 10, "interruptions; 0 for none", least=0)
+    parser.add_argument(
+        "--models",
+        type=Path,
+        metavar="DIR",
+        help="measure this instead: a whole turn with the models there, against their naive use",
+    )
+    _add_number(parser, "--pairs", 10, "with --models: turns that are taken both ways")
+    _add_number(parser, "--threads", 0, "with --models: threads; 0 for the defaults", least=0)
     parser.add_argument("--url", metavar="URL", help="measure this daemon only, as it is")
 
 
