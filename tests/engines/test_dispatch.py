@@ -323,8 +323,24 @@ def test_jobs_may_be_silent_for_long_and_others_not() -> None:
     setup.submit("talk")
     setup.now = 1061.0
     assert setup.desk.stalled(60.0)
-    setup.desk.receive(wire.Part(2, {}))
+    setup.desk.receive(wire.Part(2, {"text": "Yes"}))
     assert not setup.desk.stalled(60.0)
+
+
+def test_who_says_that_it_goes_on_is_not_taken_for_dead_but_not_for_ever() -> None:
+    setup = Setup().attach()
+    call = setup.submit("long", requeue=True)
+    for setup.now in range(0, 1201, 50):
+        assert not setup.desk.stalled(60.0, 1200.0)
+        setup.desk.receive(wire.Part(1, {}))
+    assert call.latest() is None
+    assert not call.emitted, "it can still be run anew"
+    setup.now = 1201
+    assert setup.desk.stalled(60.0, 1200.0)
+    setup.desk.receive(wire.Part(1, {"text": "At last"}))
+    assert not setup.desk.stalled(60.0, 1200.0)
+    setup.now = 1262
+    assert setup.desk.stalled(60.0, 1200.0)
 
 
 def test_a_request_whose_audio_still_comes_in_does_not_stand_still() -> None:

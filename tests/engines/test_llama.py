@@ -17,6 +17,7 @@ from tests.engines.llama_helpers import (
     user,
 )
 from tests.models.llama_model import tool, write_scripted
+from voiced.engines import pulse
 from voiced.errors import ContextExceeded, EngineFailed, ToolChoiceError
 
 if TYPE_CHECKING:
@@ -261,6 +262,29 @@ def test_the_time_is_told_where_the_user_spoke_last(tmp_path: Path) -> None:
     assert "[" not in first
     assert last.startswith("[")
     assert last.endswith("] zebra<|im_end|>\n<|im_start|>assistant\n")
+
+
+# -- signs of life -----------------------------------------------------------------------------
+
+
+def test_what_takes_long_tells_that_it_goes_on(
+    engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "PULSE_S", 0.0)
+    request, result = ask(engine, user("never said before " * 40 + "oryx"))
+    first = next(n for n, part in enumerate(request.parts) if part)
+    batches = (result["input_tokens"] - result["cached_tokens"]) / 128
+    # One for each batch that was read, and one for each token of a thought.
+    assert batches + 1 <= first <= batches + 4
+    assert request.text == "Yes indeed."
+
+
+def test_what_is_soon_done_tells_nothing_more(
+    engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "PULSE_S", 1e9)
+    request, _ = ask(engine, user("zebra"))
+    assert all(request.parts)
 
 
 # -- the bounds of the context -----------------------------------------------------------------

@@ -104,6 +104,9 @@ class Call:
         self.round = 0
         """See `Rounds`."""
         self.progress_at = 0.0
+        """When the engine last did something for it, as far as is known."""
+        self.said_at = 0.0
+        """When there was last something of it to show."""
         # What came of it
         self._parts: deque[Part] = deque()
         self._result: Mapping[str, Any] | None = None

@@ -237,9 +237,9 @@ class Dispatcher:
         """Whether the child has failed to acknowledge a cancel within the grace."""
         return self._runs.grace_due <= self._clock()
 
-    def stalled(self, seconds: float) -> bool:
+    def stalled(self, still_s: float, silent_s: float = float("inf")) -> bool:
         """See `Runs.stalled`."""
-        return self._runs.stalled(seconds)
+        return self._runs.stalled(still_s, silent_s)
 
     def drop_unfed(self, seconds: float) -> None:
         """End speculation that has had no audio for so long: its slot is worth more to others."""

@@ -253,8 +253,11 @@ class Keeper:
         kill = finding.kill
         if dispatcher.cancel_overdue():
             kill = f"it did not acknowledge a cancel within {policy.grace_s:g} s"
-        elif dispatcher.stalled(policy.stall_s):
-            kill = f"a request stood still for {policy.stall_s:g} s"
+        elif dispatcher.stalled(policy.stall_s, policy.silent_s):
+            kill = (
+                f"a request stood still for {policy.stall_s:g} s, or had nothing to show for "
+                f"{policy.silent_s:g} s"
+            )
         if kill is not None:
             child.kill(kill)
             return due

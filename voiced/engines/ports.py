@@ -90,7 +90,11 @@ class Work(Protocol):
         ...
 
     def emit(self, part: Mapping[str, Any]) -> None:
-        """Send one streamed part to the parent. Raises `WorkCancelled` once cancelled."""
+        """Send one streamed part to the parent. Raises `WorkCancelled` once cancelled.
+
+        An empty one reaches nobody: it tells that the work goes on where it takes long to have
+        anything to show, so that it is not taken for an engine that hangs.
+        """
         ...
 
     def chunks(self) -> Iterator[bytes]:

@@ -80,7 +80,7 @@ class Runs:
         """Begin it, with the audio that there is. False: it does not fit, and has failed."""
         self._last_id += 1
         call.wire_id = self._last_id
-        call.progress_at = self._clock()
+        call.said_at = call.progress_at = self._clock()
         try:
             self._send(wire.Run(call.wire_id, call.op, dict(call.params)))
         except wire.FrameError as exc:
@@ -102,7 +102,7 @@ class Runs:
 
     def end_audio(self, call: Call) -> None:
         """The audio of a call that runs is whole: its time begins."""
-        call.progress_at = self._clock()
+        call.said_at = call.progress_at = self._clock()
         call.watch.begin()
         self._send(wire.End(call.wire_id))
 
@@ -135,6 +135,9 @@ class Runs:
             self.stale_parts += message.id not in self._cancelling
             return True
         call.progress_at = self._clock()
+        if not message.data:  # it goes on, and has nothing to show
+            return True
+        call.said_at = call.progress_at
         if call.take_part(message.data):
             return True
         self.cancel(call)
@@ -162,15 +165,18 @@ class Runs:
         """When the next grace is over; infinity where nothing is being stopped."""
         return min(self._cancelling.values(), default=float("inf"))
 
-    def stalled(self, seconds: float) -> bool:
-        """Whether the engine has said nothing about a request for so long.
+    def stalled(self, still_s: float, silent_s: float) -> bool:
+        """Whether the engine has done nothing for a request for `still_s`, or has had nothing to
+        show of it for `silent_s`.
 
         Jobs may take their time, and a request whose audio still comes in waits for us: its
         time begins with the end of the audio.
         """
-        limit = self._clock() - seconds
+        now = self._clock()
         return any(
-            call.progress_at < limit and call.audio_at is None and call.priority is not Priority.JOB
+            (now - call.progress_at > still_s or now - call.said_at > silent_s)
+            and call.audio_at is None
+            and call.priority is not Priority.JOB
             for call in self._running.values()
         )
 

@@ -48,7 +48,10 @@ class HostPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Time to acknowledge a cancel."""
     stall_s: float = 120.0
     """Time that a running request may pass without a word from the engine, once its audio is
-    whole; jobs are exempt."""
+    whole; jobs are exempt. An engine that reads a long prompt on a slow machine says that it goes
+    on."""
+    silent_s: float = 1200.0
+    """Time that it may go on so with nothing to show: 8,000 tokens, read at 7 a second."""
     unfed_s: float = 5.0
     """Time without audio after which a speculative run gives up its slot; found within `ping_s`.
     Longer than a pause of the network, shorter than a microphone that was muted."""

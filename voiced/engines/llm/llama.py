@@ -35,6 +35,7 @@ from voiced.engines.llm.thoughts import thought_begun
 from voiced.engines.llm.tool_calls import MARKS, THOUGHT, Marks
 from voiced.engines.memory import free_memory
 from voiced.engines.ports import PREFILL, EngineInfo, Work
+from voiced.engines.pulse import Pulse
 from voiced.errors import EngineFailed, ModelError, ToolChoiceError
 from voiced.models.gguf import GgufFile, read_gguf
 from voiced.models.naming import find_model
@@ -200,7 +201,7 @@ class LlamaEngine:
     def _prefill(self, work: Work) -> dict[str, Any]:
         messages = work.params.get("messages") or ()
         prompt = self._prompter.fit(messages, self._tools(work), None, until_user=True)
-        _, evaluated = self._sequences.compute(prompt.tokens)
+        _, evaluated = self._sequences.compute(prompt.tokens, Pulse(work).beat)
         return {
             "evaluated_tokens": evaluated,
             "cached_tokens": len(prompt.tokens) - evaluated,
@@ -221,7 +222,7 @@ class LlamaEngine:
                     raise ToolChoiceError("There is no function to call.")
                 tokens = self._force(prompt, tools, sampler)
                 answer = AnswerText((), {tool["name"] for tool in tools}, opened=Marks("", ""))
-            sequence, evaluated = self._sequences.compute(tokens)
+            sequence, evaluated = self._sequences.compute(tokens, Pulse(work).beat)
             room = self._context.shape.context - len(tokens)
             limit = room if asked is None else min(asked, room)
             finish, written = self._write(work, sampler, sequence, answer, limit)
@@ -243,10 +244,11 @@ class LlamaEngine:
         self, work: Work, sampler: Sampler, sequence: int, answer: AnswerText, limit: int
     ) -> tuple[str, int]:
         """Write the answer token by token; why it ended, and how many there were."""
-        vocabulary, told = self._context.vocabulary, 0
+        vocabulary, told, pulse = self._context.vocabulary, 0, Pulse(work)
         finish, written = "length", 0
         while written < limit:
             work.raise_if_cancelled()
+            pulse.beat()
             token = sampler.choose()
             if vocabulary.ends(token):
                 finish = "stop"

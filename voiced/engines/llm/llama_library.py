@@ -19,7 +19,7 @@ import numpy as np
 from voiced.errors import EngineFailed, ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 Native: TypeAlias = Any
@@ -74,6 +74,10 @@ def install_command() -> str:
     """What to type, for the interpreter that this is."""
     wanted = next((r for r in requires("voiced") or () if r.startswith(PACKAGE)), PACKAGE)
     return f"{sys.executable} -m pip install '{wanted.partition(';')[0].strip()}'"
+
+
+def _nothing() -> None:
+    pass
 
 
 class LogTail:
@@ -259,9 +263,17 @@ class LlamaContext:
 
     # -- computing
 
-    def decode(self, sequence: int, tokens: Sequence[int], position: int) -> None:
+    def decode(
+        self,
+        sequence: int,
+        tokens: Sequence[int],
+        position: int,
+        *,
+        went_on: Callable[[], None] = _nothing,
+    ) -> None:
         """Compute `tokens` behind the `position` tokens that the sequence has; afterwards a
-        sampler can choose what follows the last one. Raises `Aborted`, and `EngineFailed`."""
+        sampler can choose what follows the last one. `went_on` is called after each batch.
+        Raises `Aborted`, and `EngineFailed`."""
         for start in range(0, len(tokens), self.shape.batch):
             part = tokens[start : start + self.shape.batch]
             self._fill(sequence, part, position + start, last=start + len(part) == len(tokens))
@@ -271,6 +283,7 @@ class LlamaContext:
             if status != DECODED:
                 raise EngineFailed(f"llama.cpp could not compute ({status}): {self._log.cause()}")
             self.evaluated += len(part)
+            went_on()
 
     def _fill(self, sequence: int, tokens: Sequence[int], position: int, *, last: bool) -> None:
         batch, count = self._batch, len(tokens)

@@ -9,6 +9,8 @@ from voiced.engines.llm.prefix_cache import PrefixCache, Taken
 from voiced.errors import EngineFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from voiced.engines.llm.llama_library import LlamaContext
 
 
@@ -19,8 +21,9 @@ class Sequences:
         self._context = context
         self._cache = PrefixCache(context, context.shape.sequences)
 
-    def compute(self, tokens: list[int]) -> tuple[int, int]:
-        """Compute a prompt; the sequence that has it, and how many tokens that took."""
+    def compute(self, tokens: list[int], went_on: Callable[[], None]) -> tuple[int, int]:
+        """Compute a prompt; the sequence that has it, and how many tokens that took. `went_on` is
+        called now and then meanwhile."""
         if not tokens:
             return 0, 0
         taken = self._cache.take(tokens)
@@ -30,7 +33,7 @@ class Sequences:
             taken = Taken(taken.sequence, 0)
         new = tokens[taken.kept :]
         try:
-            self._context.decode(taken.sequence, new, taken.kept)
+            self._context.decode(taken.sequence, new, taken.kept, went_on=went_on)
         except Aborted:
             done = self._context.length(taken.sequence) - taken.kept
             self._cache.extend(taken.sequence, new[: max(0, done)])
