@@ -27,6 +27,7 @@ from voiced.engines.lineup import Lineup, make_llm, make_stt, make_tts, open_lin
 from voiced.engines.ports import Llm, Stt, Tts
 from voiced.engines.tts.voices import Voices
 from voiced.inspector import Inspector
+from voiced.jobs.kinds import make_kinds
 from voiced.jobs.service import open_jobs
 from voiced.readings import open_metrics
 from voiced.realtime.connection import serve_connection
@@ -113,14 +114,22 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
     hearts = Hearts()
     lag = LagMeter()
     insights = Insights(transcripts=settings.insights.transcripts)
+    history = History(settings.session.history_items)
     async with (
         open_ports(settings) as ports,
         open_thermal(settings.thermal, hearts) as heat,
         open_engines(settings, hearts, heat) as engines,
         open_database(state) as database,
         open_tools(settings, state) as (toolbox, timers),
-        open_sessions(settings, engines, toolbox, timers, insights, hearts, heat) as hub,
-        open_jobs(settings.jobs, state, database, (), heat, insights) as jobs,
+        open_sessions(settings, engines, toolbox, timers, history, insights, hearts, heat) as hub,
+        open_jobs(
+            settings.jobs,
+            state,
+            database,
+            make_kinds(settings, engines.stt, engines.llm, engines.tts, history),
+            heat,
+            insights,
+        ) as jobs,
     ):
         timers.announce = hub.announce
         status = Status(settings, engines.lineups, hub, lag, hearts, heat)
@@ -209,6 +218,7 @@ async def open_sessions(
     engines: Engines,
     toolbox: Toolbox,
     timers: Timers,
+    history: History,
     insights: Insights,
     hearts: Hearts,
     heat: Heat,
@@ -229,7 +239,7 @@ async def open_sessions(
         vad=engines.vad,
         stt=engines.stt,
         speaker=speaker,
-        history=History(settings.session.history_items),
+        history=history,
         item_audio=AudioBudget(int(settings.limits.item_audio_mb * 2**20)),
         take_missed=timers.take_missed,
         insights=insights,

@@ -379,6 +379,13 @@ class Jobs(Section, frozen=True):
             "a further upload is answered 507; a job whose result would exceed it fails",
         ),
     ] = 2048.0
+    recording_s: Annotated[
+        Seconds, limit("seconds of audio", "a job with a longer recording fails")
+    ] = 86_400.0
+    text_characters: Annotated[
+        Positive,
+        limit("characters", "a longer text to speak, or conversation to sum up, is answered 400"),
+    ] = 500_000
     keep: Annotated[
         Positive, limit("jobs that are over", "the one that was over first is removed")
     ] = 200

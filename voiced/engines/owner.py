@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from voiced.engines.ports import Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from voiced.engines.call import Call
 
 request_owner: ContextVar[str] = ContextVar("request_owner", default="")
 """Whose requests to engines the current task makes, a session's id say; tasks started from it
 inherit that. "" is nobody in particular: each such request counts as an owner of its own."""
-
-
-@contextmanager
-def working_for(owner: str) -> Iterator[None]:
-    """Requests of the current task, within the block, are made for `owner`."""
-    token = request_owner.set(owner)
-    try:
-        yield
-    finally:
-        request_owner.reset(token)
 
 
 class Rounds:

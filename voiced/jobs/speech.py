@@ -15,7 +15,6 @@ import trio
 from msgspec import Meta
 
 from voiced.audio.pcm import SAMPLE_BYTES, bytes_for_ms
-from voiced.engines.owner import working_for
 from voiced.engines.ports import Priority
 from voiced.engines.tts.spoken import SpokenText
 from voiced.engines.tts.voices import Voices
@@ -111,10 +110,6 @@ class SpeechKind:
 
     async def run(self, work: Work) -> None:
         """See `JobKind.run`."""
-        with working_for(work.job_id):
-            await self._run(work)
-
-    async def _run(self, work: Work) -> None:
         request: SpeechRequest = work.request
         point = Point()
         if work.checkpoint is not None:

@@ -19,7 +19,6 @@ from voiced.conversation.items import (
     Message,
     OutputText,
 )
-from voiced.engines.owner import working_for
 from voiced.engines.ports import Priority, ReplyEnd, TextDelta
 from voiced.engines.understanding import ASSISTANT
 from voiced.errors import ContextExceeded, EngineCrashed, EngineFailed
@@ -146,9 +145,8 @@ class Summary:
 
     async def run(self, work: Work) -> None:
         """See `JobKind.run`."""
-        with working_for(work.job_id):
-            text = await _Condensing(work, self._llm).run()
-            await self._publish(work, text)
+        text = await _Condensing(work, self._llm).run()
+        await self._publish(work, text)
 
     async def _publish(self, work: Work, text: str) -> None:
         request: SummaryRequest = work.request

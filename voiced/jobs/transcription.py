@@ -13,7 +13,6 @@ import msgspec
 from msgspec import Meta
 
 from voiced.engines.languages import known_languages, understands
-from voiced.engines.owner import working_for
 from voiced.engines.ports import Priority
 from voiced.jobs.journal import in_thread, open_journal, write_result
 from voiced.jobs.kind import INPUT_NAME, JobError, JobFrame, JobRequest
@@ -93,10 +92,6 @@ class Transcription:
 
     async def run(self, work: Work) -> None:
         """See `JobKind.run`."""
-        with working_for(work.job_id):
-            await self._run(work)
-
-    async def _run(self, work: Work) -> None:
         point = self._begin(work)
         if point.duration_s is None:
             path = work.directory / JOURNAL_NAME
