@@ -69,9 +69,10 @@ class Daemon(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def open_daemon(
-    environ: Mapping[str, str], *, config: Path | None = None
+    environ: Mapping[str, str], *, config: Path | None = None, module: str = "voiced"
 ) -> AsyncGenerator[Daemon, None]:
     """Start `voiced serve` with `environ` on a free port of loopback, and wait until it is ready.
+    Another `module` takes the same arguments.
 
     The settings are those of the file `config`, if one is given, and of `environ`, which wins.
     Other `VOICED_` variables and any other file are kept from it, so that the figures are those of
@@ -94,7 +95,7 @@ async def open_daemon(
         log_path = place / "log"
         with log_path.open("wb") as log:
             process = await trio.lowlevel.open_process(
-                [sys.executable, "-m", "voiced", "serve", "--config", str(config)],
+                [sys.executable, "-m", module, "serve", "--config", str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

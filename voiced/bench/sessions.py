@@ -19,6 +19,7 @@ from voiced.bench.tree import Usage, measure_tree
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from voiced.bench.daemon import Daemon
     from voiced.bench.stats import Slope
@@ -66,18 +67,23 @@ def with_pauses(pcm: bytes) -> bytes:
     return pcm + bytes(len(pcm))
 
 
-@asynccontextmanager
-async def generate(load: Load) -> AsyncGenerator[trio.Process, None]:
+def generate(load: Load) -> AbstractAsyncContextManager[trio.Process]:
     """The load generator, connected and streaming; ended by closing its standard input."""
+    return helping("voiced.bench.load", load)
+
+
+@asynccontextmanager
+async def helping(module: str, order: msgspec.Struct) -> AsyncGenerator[trio.Process, None]:
+    """`python -m module`, which got `order` as a line; killed at the end of the context."""
     process = await trio.lowlevel.open_process(
-        [sys.executable, "-P", "-m", "voiced.bench.load"],
+        [sys.executable, "-P", "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
     try:
         assert process.stdin is not None
-        await process.stdin.send_all(msgspec.json.encode(load) + b"\n")
+        await process.stdin.send_all(msgspec.json.encode(order) + b"\n")
         yield process
     finally:
         await end_process(process)

@@ -33,6 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_cancels(benches)
     _add_engines(benches)
     _add_heat(benches)
+    _add_insights(benches)
 
 
 def _add(
@@ -151,6 +152,19 @@ def _add_heat(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add_config_option(parser)
 
 
+def _add_insights(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "how soon observers learn what happens, also while sessions speak, and beside a slow one"
+    parser = _add(benches, "insights", text, run_insights)
+    _add_number(parser, "--observers", 50, "observers at once")
+    _add_number(parser, "--sessions", 20, "sessions that stream speech in half of the cases")
+    parser.add_argument(
+        "--step-s", type=positive, default=10.0, metavar="S", help="length of each case (10)"
+    )
+    parser.add_argument(
+        "--engines", choices=("stub", "real"), default="stub", help="engines (default: stub)"
+    )
+
+
 def _add_number(
     parser: argparse.ArgumentParser, name: str, default: int, text: str, *, least: int = 1
 ) -> None:
@@ -211,6 +225,14 @@ def run_heat(args: argparse.Namespace) -> int:
 
     quiet_logs(Settings())
     return run_trio(bench_heat, args)
+
+
+def run_insights(args: argparse.Namespace) -> int:
+    """How soon observers learn of things; 1 where that is too late, or a warning was lost."""
+    from voiced.bench.run_insights import bench_insights
+
+    quiet_logs(Settings())
+    return run_trio(bench_insights, args)
 
 
 def run_soak(args: argparse.Namespace) -> int:

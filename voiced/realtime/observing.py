@@ -36,6 +36,10 @@ log = structlog.get_logger(__name__)
 
 CLOSE_GARBAGE: Final = 1002
 
+AT_ONCE: Final = 31
+"""Messages that go out with another one: those that came at the same moment, or while it could not
+be sent. What waits longer is better kept where newer ones take its place."""
+
 _DECODER: Final = msgspec.json.Decoder(ClientPing | ClientPong)
 
 
@@ -72,7 +76,8 @@ class Watcher:
     async def tell(self, observer: Observer) -> None:
         """Send what there is to tell; raises `ConnectionLost` at the end."""
         while (text := await observer.get()) is not None:
-            await self._within(self._websocket.send_message(text))
+            texts = [text, *observer.get_more(AT_ONCE)]
+            await self._within(self._websocket.send_texts(texts))
         assert observer.end is not None
         await self._close(observer.end.code, observer.end.reason)
 

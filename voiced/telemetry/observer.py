@@ -83,6 +83,15 @@ class Observer:
             await self._waiting.wait()
         return None
 
+    def get_more(self, most: int) -> list[str]:
+        """What else is there already, up to so many messages."""
+        found: list[str] = []
+        while len(found) < most and (self.end is None or not self.end.at_once):
+            if (text := self._take()) is None:
+                break
+            found.append(text)
+        return found
+
     def _take(self) -> str | None:
         while self._snapshot:
             message = self._snapshot.popleft()

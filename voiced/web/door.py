@@ -26,7 +26,8 @@ from voiced.web.gate import Gate
 from voiced.web.guesses import WrongKeys
 from voiced.web.http import HttpServer
 from voiced.web.pending import Pending
-from voiced.web.streams import linger, peer_address
+from voiced.web.request_shape import is_observer
+from voiced.web.streams import keep_little, linger, peer_address
 from voiced.web.trust import Trust
 from voiced.web.websocket import (
     CLOSE_INTERNAL,
@@ -152,6 +153,8 @@ class Door:
                 with self._pending.hold(place):
                     line = await open_line(stream, entrance, self._peer, self._settings.server)
                     admitted = None if line is None else await self._admission.admit(line)
+                if isinstance(admitted, AdmittedSocket) and is_observer(admitted.upgrade.query):
+                    keep_little(stream)
                 if line is not None and admitted is not None:
                     await self._serve_admitted(admitted, line)
         except* (trio.BrokenResourceError, trio.ClosedResourceError):

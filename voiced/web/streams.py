@@ -22,6 +22,8 @@ SEND_CHUNK_BYTES = 65_536
 RECEIVE_BYTES = 65_536
 # A peer that has gone without a word is noticed after about a minute.
 KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES = 30, 10, 3
+# Some 200 messages to an observer; the kernel doubles it, for what it needs itself.
+NEWS_BYTES = 32_768
 # Where all WebSockets receive: 200 ms of base64 audio at 24 kHz, so one read for a message of
 # speech; a flood takes turns with the others after as much.
 _received = memoryview(bytearray(16_384))
@@ -59,6 +61,15 @@ def prepare_listener(listener: trio.SocketListener, *, send_timeout_s: float) ->
     option(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
     option(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
     option(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(send_timeout_s * 1000))
+
+
+def keep_little(stream: trio.SocketStream) -> None:
+    """Have the kernel take no more for this peer than it needs to be kept busy.
+
+    Where news replaces news that nobody has read, what lies in the kernel is old, and cannot be
+    replaced any more: on loopback that would be two megabytes.
+    """
+    stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NEWS_BYTES)
 
 
 def _explain(host: str, port: int, setting: str, error: OSError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ from wsproto.events import (
 from voiced.realtime.secrets import Attached
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from wsproto.connection import Connection
 
 log = structlog.get_logger()
@@ -30,6 +33,9 @@ log = structlog.get_logger()
 QUEUE_MESSAGES = 1
 # Read at once, and freed at once: holds 100 ms of base64 audio at 24 kHz with room to spare.
 RECEIVE_BYTES = 16_384
+
+TEXT = 0x81
+"""The first byte of a text message in one frame."""
 
 CLOSE_NORMAL = 1000
 CLOSE_TOO_BIG = 1009
@@ -54,6 +60,19 @@ class Upgrade(msgspec.Struct, frozen=True):
     remote: str
     subprotocols: tuple[str, ...]
     attached: Attached = Attached()
+
+
+def text_frame(text: str) -> bytes:
+    """A whole text message as a server sends it (RFC 6455, 5.2): not masked, not compressed."""
+    payload = text.encode()
+    size = len(payload)
+    if size < 126:
+        head = bytes((TEXT, size))
+    elif size < 65_536:
+        head = struct.pack("!BBH", TEXT, 126, size)
+    else:
+        head = struct.pack("!BBQ", TEXT, 127, size)
+    return head + payload
 
 
 class DoorSocket(WebSocketConnection):
@@ -97,6 +116,22 @@ class DoorSocket(WebSocketConnection):
         if self._close_reason is not None:
             raise ConnectionClosed(self._close_reason)
         await self._send(Ping(payload=payload))
+
+    async def send_texts(self, texts: Iterable[str]) -> None:
+        """Send several messages in one write, framed here, at a tenth of what wsproto takes for it:
+        where the same goes to many, that is most of the work.
+
+        Raises ConnectionClosed when the connection is closed.
+        """
+        if self._close_reason is not None or self._wsproto.state is not ConnectionState.OPEN:
+            raise ConnectionClosed(self._close_reason)
+        data = b"".join(map(text_frame, texts))
+        async with self._stream_lock:
+            try:
+                await self._stream.send_all(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._abort_web_socket()
+                raise ConnectionClosed(self._close_reason) from None
 
     async def read(self) -> None:
         """Receive until the connection ends; the task behind `get_message`.
