@@ -329,6 +329,28 @@ def test_a_voice_too_large_for_the_memory_that_is_free_is_not_begun(
         loaded(models)
 
 
+def test_after_a_loud_clause_a_quiet_one_stays_quieter(models: Path) -> None:
+    """Each made as loud as it can be, a whisper would shout; and yet the loud one is forgotten."""
+    voice = LoadedVoice(VoiceFile(models / "plain.onnx"), threads=1)
+    loud, quiet = np.ones(100, np.float32), np.full(100, 0.1, np.float32)
+    full = int(voice._to_pcm(loud).max())
+    after = [int(voice._to_pcm(quiet).max()) for _ in range(200)]
+    assert after[0] < full / 5
+    assert after == sorted(after)
+    assert after[-1] == full
+    assert not voice._to_pcm(np.zeros(10, np.float32)).any()
+
+
+def test_a_voice_says_which_of_its_speakers_is_the_usual_one(tmp_path: Path) -> None:
+    path = write_voice(tmp_path, "choir", speakers=("anna", "bert"))
+    described = path.with_name(path.name + ".json")
+    config = json.loads(described.read_text("utf-8"))
+    described.write_text(json.dumps({**config, "default_speaker_id": 1}), "utf-8")
+    engine = loaded(tmp_path, "choir")
+    assert pitch(speak(engine)) == pitch(speak(engine, voice="choir+bert"))
+    assert pitch(speak(engine)) > pitch(speak(engine, voice="choir+anna"))
+
+
 def test_a_voice_of_letters_says_capitals_too(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

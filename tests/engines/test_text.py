@@ -200,3 +200,17 @@ def test_a_long_text_without_an_end_is_looked_at_a_few_times_at_most(
 @given(WORDS, st.lists(st.integers(1, 400), min_size=1, max_size=5))
 def test_clauses_do_not_depend_on_how_the_text_comes(text: str, sizes: list[int]) -> None:
     assert {tuple(clauses_of(text, size)) for size in sizes} == {tuple(clauses_of(text))}
+
+
+def test_a_clause_that_is_too_long_is_not_cut_beside_a_number() -> None:
+    text = "word " * 59 + "with 25 kilometers to go"
+    first = clauses_of(text, 500)[0]
+    assert first == ("word " * 59).rstrip()  # and not in front of "25"
+    assert len("word " * 59 + "with") < LONGEST_CHARS
+
+
+def test_a_clause_that_is_too_long_is_not_cut_within_a_link() -> None:
+    link = "[a title of several words](https://example.org/page)"
+    text = "word " * 57 + link + " and more to be said of that"
+    first = clauses_of(text, 500)[0]
+    assert first == ("word " * 57).rstrip()

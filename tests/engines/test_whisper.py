@@ -28,10 +28,13 @@ from voiced.engines.stt.whisper_windows import to_samples
 from voiced.errors import EngineFailed, ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from voiced.engines.stt.whisper_model import Step
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +92,22 @@ def test_where_nobody_speaks_there_is_no_text(engine: WhisperEngine, pcm: bytes)
     result = hear(engine, pcm)
     assert (result["text"], result["confidence"]) == ("", 0.0)
     assert result["no_speech_prob"] > 0.6
+
+
+def test_text_made_up_at_length_is_none(tmp_path: Path) -> None:
+    """Whether nobody spoke is known from the first step of many."""
+    words = tuple(f"word{number}" for number in range(150))
+    model = write_listener(tmp_path / "dreamer", Listener(words=words, endless=True))
+    result = hear(loaded(model), sound(2.0, level=0.002))
+    assert result["text"] == ""
+    assert result["no_speech_prob"] > 0.6
+
+
+def test_what_is_silent_is_not_even_decoded(
+    engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine.model, "encode", lambda *_: pytest.fail("it was encoded"))
+    assert hear(engine, sound(2.0, level=0.0002))["text"] == ""
 
 
 def test_without_the_gate_the_model_would_make_words_up(
@@ -234,6 +253,46 @@ def test_a_loop_on_a_short_window_is_decoded_again_on_30_s(
     assert abs(len(said) - 10) <= 2
 
 
+def test_a_short_window_may_not_say_more_than_anybody_could(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words without end, and no loop: the bound on tokens ends that, and 30 s put it right."""
+    words = tuple(f"word{number}" for number in range(150))
+    model = write_listener(tmp_path / "talker", Listener(words=words, rambles=True))
+    talker = loaded(model)
+    asked: list[int] = []
+    decode = talker.model.decode
+
+    def noted(encoded: object, prompt: Sequence[int], said: Sequence[int]) -> Step:
+        asked.append(len(said))
+        return decode(encoded, prompt, said)
+
+    monkeypatch.setattr(talker.model, "decode", noted)
+    said = hear(talker, sound(2.0))["text"].split()
+    assert said == list(words[: len(said)])
+    assert len(said) < 10
+    assert asked == [0, 32, 0]  # 24 + 12 * 2 tokens: two calls, and one on 30 s
+
+
+def test_a_text_that_repeats_itself_is_decoded_again_on_30_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In rounds too long for a loop of tokens to be seen."""
+    words = tuple(f"w{number}" for number in range(26)) * 3
+    model = write_listener(tmp_path / "parrot", Listener(words=words))
+    parrot = loaded(model)
+    windows: list[int] = []
+    encode = parrot.model.encode
+
+    def noted(samples: NDArray[np.float32], frames: int) -> object:
+        windows.append(frames)
+        return encode(samples, frames)
+
+    monkeypatch.setattr(parrot.model, "encode", noted)
+    assert len(hear(parrot, sound(24.0))["text"].split()) > 70
+    assert windows == [2500, 3000]
+
+
 def test_without_the_guards_it_would_ramble(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("voiced.engines.stt.whisper_decoder.find_loop", lambda _tokens: None)
     monkeypatch.setattr(WindowDecoder, "_is_wrong", lambda *_: False)
@@ -355,6 +414,15 @@ def test_partials_go_on_over_the_border_of_windows(engine: WhisperEngine) -> Non
     engine.run(work)
     for before, after in itertools.pairwise(stable_texts(work.parts)):
         assert after.startswith(before)
+
+
+def test_what_is_stable_is_kept_over_several_borders(engine: WhisperEngine) -> None:
+    pieces = [sound(1.2), silence(28.0), sound(1.2), silence(28.0), sound(1.2), b""]
+    work = Hearing(*pieces)
+    result = engine.run(work)
+    (*_, last) = stable_texts(work.parts)
+    assert last.count(SENTENCE[0]) == 2  # the third window is still open
+    assert result["text"].startswith(last)
 
 
 # -- word times ---------------------------------------------------------------------------
