@@ -129,7 +129,7 @@ def test_it_tells_systemd_when_it_is_ready_and_not_before(tmp_path: Path) -> Non
 
 
 async def test_every_part_with_a_heart_is_watched(tmp_path: Path) -> None:
-    with daemon(tmp_path) as running:
+    with daemon(tmp_path, VOICED_THERMAL__ENABLED="true") as running:
         _, _, body = (await ask(running.port, get("/health"))).partition(b"\r\n\r\n")
     health = json.loads(body)
     assert health["heart_age_s"].keys() == {
