@@ -137,7 +137,7 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
         tell_of_engines(insights, inspector, engines.lineups)
         tell_of_heat(insights, heat)
         insights.add_source(hub.reports)
-        insights.add_source(lambda: [status.metadata(insights)])
+        insights.add_source(lambda: [status.metadata(insights, jobs.ledger.counts.items())])
         client_secrets = ClientSecrets(
             trio.current_time,
             most=settings.limits.client_secrets,
@@ -152,6 +152,7 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
             client_secrets=client_secrets,
             jobs=jobs,
             tally=hub.tally,
+            insights=insights,
             inspector=inspector,
             metrics=open_metrics(
                 inspector=inspector,

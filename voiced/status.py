@@ -17,7 +17,7 @@ from voiced.thermal.words import state_of
 from voiced.web.facts import EngineState, Health, LoopLag, ProviderState, Readiness
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from voiced.engines.host import EngineHost
     from voiced.engines.http.provider import Provider
@@ -123,8 +123,8 @@ class Status:
         celsius = "" if self._heat.celsius is None else f" at {self._heat.celsius:.0f} °C"
         return f"{self._heat.level.word}{celsius}; {state}"
 
-    def metadata(self, insights: Insights) -> Metadata:
-        """What an observer learns first."""
+    def metadata(self, insights: Insights, jobs: Iterable[tuple[str, int]]) -> Metadata:
+        """What an observer learns first; `jobs` counts them by state."""
         chosen = self._settings
         return Metadata(
             version=__version__,
@@ -133,6 +133,7 @@ class Status:
             observers=insights.observers,
             engines={lineup.kind: "+".join(lineup.names)[:200] for lineup in self._lineups},
             heat=self._heat.level.word,
+            jobs=dict(jobs),
             settings={
                 "insights.transcripts": chosen.insights.transcripts,
                 "limits.sessions": chosen.limits.sessions,

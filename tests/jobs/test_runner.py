@@ -9,6 +9,7 @@ import trio
 import trio.testing
 
 from tests.jobs.job_helpers import Count, bench, input_of
+from tests.telemetry.watching import watching
 from voiced.errors import JobQueueFull, JobStorageFull, StoreError
 from voiced.jobs import faults, runner
 from voiced.jobs.kind import JobError
@@ -306,6 +307,19 @@ async def test_observers_hear_of_frames_progress_and_the_end(tmp_path: Path) -> 
                 told.append(text)
     assert all(job_id in text for text in told)
     assert any('"type":"frame"' in text for text in told)
+
+
+async def test_a_job_that_fails_is_an_error_and_its_warnings_are_warnings(tmp_path: Path) -> None:
+    async with bench(tmp_path) as jobs, watching(jobs.insights) as seen:
+        job_id = await jobs.hand_in(wrong="bug")
+        error = await seen.until("error", lambda told: told["subject"] == job_id)
+        failed = await seen.until("progress", lambda told: told["status"] == "failed")
+        assert failed["job_id"] == job_id
+        assert str(failed["reason"]) in error["message"]
+        job_id = await jobs.hand_in(wrong="warn")
+        warning = await seen.until("warning", lambda told: told["subject"] == job_id)
+        await jobs.until(job_id)
+    assert (warning["code"], warning["message"]) == ("odd", "One is odd.")
 
 
 async def until_gone(path: Path) -> None:

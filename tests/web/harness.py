@@ -103,6 +103,7 @@ def make_app(status: Status | None = None, **parts: Any) -> VoicedApp:  # noqa: 
             "client_secrets": make_secrets(),
             "jobs": idle_desk(status.settings),
             "tally": Tally(),
+            "insights": Insights(),
             "metrics": Metrics(),
             "inspector": Inspector((), None, cast("Toolbox", FakeToolbox())),
             **parts,

@@ -14,7 +14,7 @@ import structlog
 
 from voiced.jobs import records
 from voiced.jobs.states import OVER
-from voiced.telemetry.insights import Frame, Progress
+from voiced.jobs.telling import progress_of, tell_of_frame, tell_of_job, tell_of_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from voiced.jobs.kind import JobFrame
-    from voiced.jobs.records import Job
+    from voiced.jobs.records import Job, Note
     from voiced.jobs.states import Event, Status
     from voiced.store.database import Database
-    from voiced.telemetry.insights import Insights
+    from voiced.telemetry.insights import Insights, Progress
 
 T = TypeVar("T")
 
@@ -99,15 +99,7 @@ class Ledger:
             lambda connection: records.commit_work(connection, job_id, frames, values)
         )
         for frame in numbered:
-            self._insights.frame(
-                Frame(
-                    job_id=job_id,
-                    index=frame.index,
-                    start_s=frame.start_s or 0.0,
-                    end_s=frame.end_s or 0.0,
-                    text=frame.text,
-                )
-            )
+            tell_of_frame(self._insights, job_id, frame)
         if (progress := values.get("progress")) is not None:
             self.tell_progress(job_id, progress)
 
@@ -115,6 +107,10 @@ class Ledger:
         """Tell observers how far a job is."""
         if (job := self._live.get(job_id)) is not None:
             self._tell(msgspec.structs.replace(job, progress=percent), None)
+
+    def tell_note(self, job_id: str, note: Note) -> None:
+        """Tell observers of something that the job's client will want to know."""
+        tell_of_note(self._insights, job_id, note)
 
     async def recover(self) -> dict[str, str | None]:
         """Put back in the queue what was being run when the daemon ended.
@@ -197,15 +193,4 @@ class Ledger:
             self._live.pop(job.job_id, None)
         else:
             self._live[job.job_id] = job
-        self._insights.progress(progress_of(job, reason))
-
-
-def progress_of(job: Job, reason: str | None) -> Progress:
-    """What observers are told of a job."""
-    return Progress(
-        job_id=job.job_id,
-        kind=job.kind,
-        status=job.status,
-        percent=job.progress or 0.0,
-        reason=reason,
-    )
+        tell_of_job(self._insights, job, reason)

@@ -120,6 +120,7 @@ class Run:
         note = Note(code, message)
         if note not in self._warnings and len(self._warnings) < MOST_WARNINGS:
             self._warnings.append(note)
+            self._ledger.tell_note(self.job.job_id, note)
 
     def timing(self, engine: str, seconds: float) -> None:
         known = self._timings.get(engine, EngineTime())

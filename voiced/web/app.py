@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from voiced.engines.owner import request_owner
 from voiced.errors import VoicedError
 from voiced.web.bodies import RefusalResponse, answer_error, answer_refusal
-from voiced.web.refusal import Refusal, Refused
+from voiced.web.refusal import Refusal, Refused, tell_of_refusal
 from voiced.web.routes.chat import chat_routes
 from voiced.web.routes.documents import add_documents
 from voiced.web.routes.engines import engine_routes
@@ -74,6 +74,7 @@ def build_app(status: StatusSource, services: Services) -> VoicedApp:
     async def count(response: Response) -> Response:
         if isinstance(response, RefusalResponse):
             services.tally.error("http", response.refusal.code)
+            tell_of_refusal(services.insights, response.refusal)
         return response
 
     app.register_blueprint(status_routes(status))

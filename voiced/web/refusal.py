@@ -30,8 +30,8 @@ class Refusal(msgspec.Struct, frozen=True):
 def tell_of_refusal(insights: Insights, refusal: Refusal) -> None:
     """Warn those who watch that somebody is turned away because there are too many. Not who: of
     many at once, each would be a warning of its own."""
-    if refusal.status in (429, 503):
-        message = f"Somebody was turned away: {refusal.message}"
+    if refusal.status in (429, 503, 507):
+        message = f"Somebody was turned away: {refusal.message[:1_000]}"
         insights.warning(Warning_(code=refusal.code or "refused", message=message))
 
 

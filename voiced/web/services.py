@@ -9,6 +9,7 @@ from voiced.inspector import Inspector
 from voiced.jobs.desk import Desk
 from voiced.realtime.secrets import ClientSecrets
 from voiced.settings import Settings
+from voiced.telemetry.insights import Insights
 from voiced.telemetry.metrics import Metrics
 from voiced.telemetry.tally import Tally
 from voiced.tools.toolbox import Toolbox
@@ -30,6 +31,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     client_secrets: ClientSecrets
     inspector: Inspector
     tally: Tally
+    insights: Insights
     metrics: Metrics
     jobs: Desk
     began: int = 0
