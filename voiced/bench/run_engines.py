@@ -10,6 +10,7 @@ from rich.table import Table
 
 from voiced.audio.pcm import SPEECH_HZ
 from voiced.audio.resample import resample_whole
+from voiced.bench.busy import BusyReport, measure_busy
 from voiced.bench.engines import Effort, EngineReport, measure_engines
 from voiced.bench.hosts import find_models
 from voiced.bench.report import describe_machine, print_cancels, print_machine, write_json
@@ -34,8 +35,12 @@ async def bench_engines(args: argparse.Namespace) -> int:
     clip = await choose_clip(args)
     effort = Effort(pairs=args.pairs, cancels=args.cancels, threads=args.threads, seed=args.seed)
     kinds = [args.engine] if args.engine else SERVED_KINDS
+    busy = None
     with tell_progress("engines") as tell:
         reports = await measure_engines(kinds, models, heard(clip), effort, tell)
+        if args.busy_s and not args.engine and models.whisper and models.llama and models.piper:
+            tell(f"all engines at once, for {args.busy_s} s")
+            busy = await measure_busy(models, clip.pcm, args.busy_s)
     if not reports:
         raise UsageError(f"{args.models} holds no model for {args.engine}")
     if args.json:
@@ -45,6 +50,7 @@ async def bench_engines(args: argparse.Namespace) -> int:
                 "machine": describe_machine(),
                 "speech": clip.source,
                 "engines": reports,
+                "busy": busy,
             }
         )
     else:
@@ -55,7 +61,10 @@ async def bench_engines(args: argparse.Namespace) -> int:
         cancels = {f"{one.engine}, {one.model}": one.cancels for one in reports if one.cancels}
         if cancels:
             print_cancels(console, cancels)
-    return tell_missed(line for report in reports for line in report.missed)
+        if busy is not None:
+            print_busy(console, busy)
+    missed = [line for report in reports for line in report.missed]
+    return tell_missed([*missed, *(busy.missed if busy is not None else ())])
 
 
 def heard(clip: Clip) -> bytes:
@@ -76,6 +85,19 @@ def print_engine(console: Console, report: EngineReport) -> None:
     """One engine with one model."""
     print_comparisons(console, f"{report.engine}, {report.model}", report.comparisons)
     console.print(f"naively: {report.naive}", style="dim", highlight=False)
+    console.print()
+
+
+def print_busy(console: Console, report: BusyReport) -> None:
+    """How late the loop woke, and what else was done."""
+    done = ", ".join(f"{kind} {count}" for kind, count in report.answered.items())
+    console.print(
+        f"All engines busy for {report.seconds:g} s: loop lag {report.lag_p50_ms:.1f} ms median, "
+        f"{report.lag_p99_ms:.1f} p99 (goal {report.goal_ms:g}), {report.lag_max_ms:.1f} most, "
+        f"n {report.samples}",
+        style="bold",
+    )
+    console.print(f"answered: {done}; {report.cpu_percent:.0f} % of a core in use", style="dim")
     console.print()
 
 

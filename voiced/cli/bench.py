@@ -141,6 +141,8 @@ def _add_engines(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -
     _add_number(parser, "--pairs", 10, "times that each thing is done both ways, by turns")
     _add_number(parser, "--cancels", 200, "requests cancelled at random moments", least=0)
     _add_number(parser, "--seed", 1, "seed of these moments")
+    text = "seconds of work for all engines at once, to see how late the daemon's loop wakes"
+    _add_number(parser, "--busy-s", 25, text, least=0)
     _add_number(parser, "--threads", 0, "threads of an engine; 0 for its default", least=0)
 
 
