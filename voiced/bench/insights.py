@@ -15,9 +15,8 @@ from voiced.bench.causing import CAUSES_S
 from voiced.bench.daemon import open_daemon
 from voiced.bench.http import get_json
 from voiced.bench.lines import Lines
-from voiced.bench.load import Load
 from voiced.bench.observers import Seen, Watchers
-from voiced.bench.sessions import SESSION, generate, helping, with_pauses
+from voiced.bench.sessions import generate, helping, load_of
 from voiced.bench.stats import Summary, summarise
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     observers: int
     sessions: int
     slow: bool
+    frame_ms: int = 20
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +73,7 @@ async def measure(case: Case, environ: Mapping[str, str], seconds: float, pcm: b
         opened = open_daemon({**environ, **most}, module="voiced.bench.causing")
         daemon = await stack.enter_async_context(opened)
         if case.sessions:
-            await stack.enter_async_context(streaming(daemon, case.sessions, seconds, pcm))
+            await stack.enter_async_context(streaming(daemon, case, seconds, pcm))
         slow = None
         if case.slow:
             slow = await stack.enter_async_context(slow_observer(daemon))
@@ -114,22 +114,9 @@ async def _watch(daemon: Daemon, case: Case, seconds: float, slow: SlowObserver 
 
 
 @asynccontextmanager
-async def streaming(
-    daemon: Daemon, sessions: int, seconds: float, pcm: bytes
-) -> AsyncIterator[None]:
+async def streaming(daemon: Daemon, case: Case, seconds: float, pcm: bytes) -> AsyncIterator[None]:
     """So many sessions that stream speech meanwhile."""
-    address = daemon.address
-    load = Load(
-        host=address.host,
-        port=address.port,
-        resource=address.resource,
-        token=daemon.token,
-        sessions=sessions,
-        frame_ms=20,
-        seconds=seconds + CONNECT_S,
-        pcm=with_pauses(pcm),
-        session=SESSION,
-    )
+    load = load_of(daemon, case.sessions, case.frame_ms, seconds, pcm)
     async with generate(load) as generator:
         await Lines(generator, "the load generator").read_within(CONNECT_S)
         yield

@@ -26,7 +26,9 @@ async def bench_insights(args: argparse.Namespace) -> int:
     outcomes = []
     for sessions in sorted({0, args.sessions}):
         for slow in (False, True):
-            case = Case(observers=args.observers, sessions=sessions, slow=slow)
+            case = Case(
+                observers=args.observers, sessions=sessions, slow=slow, frame_ms=args.frame_ms
+            )
             outcome = await measure(case, environ, args.step_s, clip.pcm)
             outcomes.append(outcome)
             if not args.json:

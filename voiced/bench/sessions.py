@@ -89,6 +89,22 @@ async def helping(module: str, order: msgspec.Struct) -> AsyncGenerator[trio.Pro
         await end_process(process)
 
 
+def load_of(daemon: Daemon, sessions: int, frame_ms: int, seconds: float, pcm: bytes) -> Load:
+    """So many sessions that stream `pcm` over and over, for so long once they are connected."""
+    address = daemon.address
+    return Load(
+        host=address.host,
+        port=address.port,
+        resource=address.resource,
+        token=daemon.token,
+        sessions=sessions,
+        frame_ms=frame_ms,
+        seconds=seconds + _CONNECT_S,
+        pcm=with_pauses(pcm),
+        session=SESSION,
+    )
+
+
 async def run_step(
     sessions: int, *, frame_ms: int, seconds: float, pcm: bytes, daemon: Daemon | None = None
 ) -> Step:
@@ -107,18 +123,7 @@ async def run_step(
 async def _measure(
     daemon: Daemon, sessions: int, frame_ms: int, seconds: float, pcm: bytes
 ) -> Step:
-    address = daemon.address
-    load = Load(
-        host=address.host,
-        port=address.port,
-        resource=address.resource,
-        token=daemon.token,
-        sessions=sessions,
-        frame_ms=frame_ms,
-        seconds=seconds + _CONNECT_S,
-        pcm=with_pauses(pcm),
-        session=SESSION,
-    )
+    load = load_of(daemon, sessions, frame_ms, seconds, pcm)
     async with generate(load) as generator:
         lines = Lines(generator, "the load generator")
         await lines.read_within(_CONNECT_S)
@@ -128,7 +133,7 @@ async def _measure(
         await trio.sleep_until(connected + seconds)
         after = await _usage(daemon)
         elapsed_s = trio.current_time() - began
-        health = await get_json(address, "/health", within_s=30.0)
+        health = await get_json(daemon.address, "/health", within_s=30.0)
         assert generator.stdin is not None
         await generator.stdin.aclose()
         report = msgspec.json.decode(await lines.read_within(30.0), type=LoadReport)
