@@ -482,6 +482,54 @@ def test_a_damaged_neighbour_does_not_keep_the_others_from_speaking(models: Path
     assert len(speak(loaded(models)).samples) > 0
 
 
+AGAIN = "; download it again"
+
+
+@pytest.mark.parametrize(
+    ("file", "data", "said"),
+    [
+        (
+            "plain.onnx",
+            b"",
+            "damaged, or no ONNX model (No graph was found in the protobuf)" + AGAIN,
+        ),
+        ("plain.onnx", b"GGUF", "damaged, or no ONNX model (Protobuf parsing failed)" + AGAIN),
+        ("plain.onnx", None, "; `voiced models list` shows those that there are"),
+        ("plain.onnx.json", b"{", "does not describe a Piper voice (Expecting property name"),
+        ("plain.onnx.json", b"{}", "describe a Piper voice ('phoneme_id_map' is missing)" + AGAIN),
+        (
+            "plain.onnx.json",
+            None,
+            "plain.onnx has no plain.onnx.json beside it; download both files",
+        ),
+    ],
+)
+def test_a_voice_that_cannot_be_loaded_is_told_in_one_line(
+    models: Path, file: str, data: bytes | None, said: str
+) -> None:
+    path = models / file
+    path.unlink() if data is None else path.write_bytes(data)
+    with pytest.raises(ModelError) as caught:
+        loaded(models, str(models / "plain.onnx"))
+    told = str(caught.value)
+    assert said in told
+    assert str(models / "plain.onnx") in told
+    assert "\n" not in told
+    assert "ONNXRuntimeError" not in told
+
+
+def test_another_voice_than_those_there_is_told_what_to_do(models: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"found: choir, .*plain\); name one of these, or the path"
+    ):
+        loaded(models, "en-us")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(
+        ModelError, match=r"found: none\); a path may be named; `voiced models add`"
+    ):
+        loaded(tmp_path / "none", "en-us")
+
+
 @pytest.mark.parametrize(
     ("own", "word"),
     [({"thread": 2}, "thread"), ({"threads": 0}, "threads"), ({"memory_mb": "1"}, "memory_mb")],

@@ -164,7 +164,11 @@ def _read_part(path: Path) -> tuple[int, dict[str, Any]]:
             with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return size, _parse(data, size)
     except FileNotFoundError as exc:
-        raise ModelError(f"there is no file {path}") from exc
+        raise ModelError(
+            f"there is no file {path}; `voiced models list` shows the models that there are"
+        ) from exc
+    except IsADirectoryError as exc:
+        raise ModelError(f"{path} is a directory; choose a .gguf file") from exc
     except OSError as exc:
         raise ModelError(f"cannot read {path}: {exc.strerror}") from exc
     except _Damaged as exc:
@@ -176,7 +180,10 @@ def _what_else(start: bytes, size: int) -> str:
     if not size:
         return "it is empty; download it again"
     if lowered.startswith((b"<!doctype", b"<html")):
-        return "it is a web page, such as a download site shows in place of the file"
+        return (
+            "it is a web page, such as a download site shows in place of the file; "
+            "fetch the file itself"
+        )
     if start.startswith(b"version https://git-lfs"):
         return "it is the pointer of git-lfs to it; run `git lfs pull` there"
     if start.startswith(b"PK\x03\x04"):

@@ -41,7 +41,10 @@ def find_file(folder: Path) -> Path:
             f"{folder} is a model for PyTorch; convert it: ct2-transformers-converter --model "
             f"{folder} --output_dir DIRECTORY --copy_files tokenizer.json --quantization int8"
         )
-    raise ModelError(f"{folder} has no {MODEL}: it is no Whisper model of CTranslate2")
+    raise ModelError(
+        f"{folder} has no {MODEL}: it is no Whisper model of CTranslate2, or not all of one; copy "
+        "or download all of its files"
+    )
 
 
 def read_tokenizer(folder: Path, size: int) -> tokenizers.Tokenizer:

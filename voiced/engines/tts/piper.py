@@ -82,11 +82,13 @@ class PiperEngine:
         )
 
     def _why_missing(self, name: str) -> str:
-        have = ", ".join(self._shelf.names) or "none"
+        names = self._shelf.names
+        have = ", ".join(names) or "none"
+        choose = "name one of these, or the path of another" if names else "a path may be named"
         faults = "".join(f"; {fault}" for fault in self._shelf.faults)
         return (
             f"tts.voice: there is no Piper voice {name!r} in {self._directory} (found: {have}"
-            f"{faults}); `voiced models add` brings one, and a path may be named"
+            f"{faults}); {choose}; `voiced models add` brings one"
         )
 
     def warm_up(self) -> None:

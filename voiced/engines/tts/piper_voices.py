@@ -49,11 +49,15 @@ class VoiceFile:
         """`name` is what it is called here, by default as its file."""
         self.path = path
         self.name = name or path.name.removesuffix(SUFFIX)
-        self.config = read_config(path)
         try:
             self.bytes = path.stat().st_size
+        except FileNotFoundError as exc:
+            raise ModelError(
+                f"there is no Piper voice {path}; `voiced models list` shows those that there are"
+            ) from exc
         except OSError as exc:
             raise ModelError(f"cannot read the Piper voice {path}: {exc.strerror}") from exc
+        self.config = read_config(path)
 
     @property
     def memory_bytes(self) -> int:
@@ -161,7 +165,10 @@ def read_config(path: Path) -> PiperConfig:
     except OSError as exc:
         raise ModelError(f"cannot read {described}: {exc.strerror}") from exc
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise ModelError(f"{described} does not describe a Piper voice: {exc!r}") from exc
+        cause = f"{exc} is missing" if isinstance(exc, KeyError) else str(exc)
+        raise ModelError(
+            f"{described} does not describe a Piper voice ({cause}); download it again"
+        ) from exc
     if config.phoneme_type not in PHONEMES:
         raise ModelError(
             f"the Piper voice {path} is written in {config.phoneme_type.value}, for which "
@@ -202,9 +209,9 @@ def open_session(file: VoiceFile, threads: int) -> onnxruntime.InferenceSession:
             str(file.path), sess_options=options, providers=["CPUExecutionProvider"]
         )
     except Exception as exc:  # onnxruntime has an error class of its own for each status
-        cause = str(exc).splitlines()[0]
+        cause = str(exc).splitlines()[0].rpartition("failed:")[2].rpartition(" : ")[2].rstrip(". ")
         raise ModelError(
-            f"cannot load the Piper voice {file.path}: {cause}; download it again"
+            f"the Piper voice {file.path} is damaged, or no ONNX model ({cause}); download it again"
         ) from exc
     names = {entry.name for entry in session.get_inputs()}
     wanted = {*INPUTS, "sid"} if file.config.num_speakers > 1 else {*INPUTS}
