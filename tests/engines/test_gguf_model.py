@@ -87,7 +87,7 @@ def test_a_missing_file_and_a_directory(tmp_path: Path) -> None:
     assert "there is no file" in refusal(tmp_path / "absent.gguf")
     folder = tmp_path / "folder.gguf"
     folder.mkdir()
-    assert "cannot read" in refusal(folder)
+    assert "is a directory; choose a .gguf file" in refusal(folder)
 
 
 def write_kind(path: Path, architecture: str, *, tokenizer: bool = True, kind: str = "") -> Path:
