@@ -123,6 +123,11 @@ class Status:
         celsius = "" if self._heat.celsius is None else f" at {self._heat.celsius:.0f} °C"
         return f"{self._heat.level.word}{celsius}; {state}"
 
+    async def wait_heat(self) -> None:
+        """Wait for another level of the heat than the present one."""
+        level = self._heat.level
+        await self._heat.wait_until(lambda now: now is not level)
+
     def metadata(self, insights: Insights, jobs: Iterable[tuple[str, int]]) -> Metadata:
         """What an observer learns first; `jobs` counts them by state."""
         chosen = self._settings
@@ -174,4 +179,5 @@ async def report_status(notifier: Notifier, status: Status) -> None:
         if line != told:
             notifier.status(line)
             told = line
-        await trio.sleep(REPORT_S)
+        with trio.move_on_after(REPORT_S):
+            await status.wait_heat()

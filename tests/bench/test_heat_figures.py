@@ -51,6 +51,12 @@ def test_a_limit_in_the_older_files(tmp_path: Path) -> None:
     assert (tmp_path / "cpu.cfs_quota_us").read_text() == "-1"
 
 
+@pytest.mark.parametrize(("unified", "name"), [(True, "cpu.weight"), (False, "cpu.shares")])
+def test_the_group_goes_before_others(unified: bool, name: str, tmp_path: Path) -> None:
+    group_of(tmp_path, unified=unified).favour()
+    assert int((tmp_path / name).read_text()) >= 10_000
+
+
 def test_without_the_right_to_make_a_group_it_says_what_is_needed(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.mkdir()

@@ -30,6 +30,7 @@ async def bench_heat(args: argparse.Namespace) -> int:
         raise UsageError(f"--cores {args.cores}: this process may use {there}")
     load_faultless(args.config)  # or the daemon would be waited for in vain
     with open_cpu_group() as group:
+        group.favour()
         clip = await choose_clip(args)
         async with open_daemon({}, config=args.config) as daemon:
             assert daemon.pid is not None
