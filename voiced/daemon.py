@@ -133,6 +133,7 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
     ):
         timers.announce = hub.announce
         status = Status(settings, engines.lineups, hub, lag, hearts, heat)
+        status.jobs = jobs
         inspector = Inspector(engines.lineups, engines.vad, toolbox)
         tell_of_engines(insights, inspector, engines.lineups)
         tell_of_heat(insights, heat)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from voiced.engines.host import EngineHost
     from voiced.engines.http.provider import Provider
     from voiced.engines.lineup import Lineup
+    from voiced.jobs.desk import Desk
     from voiced.realtime.hub import SessionHub
     from voiced.settings import Settings
     from voiced.supervision.hearts import Hearts
@@ -54,6 +55,7 @@ class Status:
         self._heat = heat
         self._began = trio.current_time()
         self.door: Door | None = None
+        self.jobs: Desk | None = None
 
     @property
     def settings(self) -> Settings:
@@ -82,6 +84,7 @@ class Status:
             connections=self.door.connections if self.door is not None else 0,
             audio_bytes=self._hub.audio_bytes,
             tasks=trio.lowlevel.current_statistics().tasks_living,
+            jobs=self._job_counts(),
             loop_lag_ms=LoopLag(
                 p50=round(lag.p50_ms, 3),
                 p99=round(lag.p99_ms, 3),
@@ -146,6 +149,9 @@ class Status:
                 "turn_detection.type": chosen.turn_detection.type,
             },
         )
+
+    def _job_counts(self) -> dict[str, int]:
+        return {} if self.jobs is None else {str(k): v for k, v in self.jobs.ledger.counts.items()}
 
     def _troubles(self) -> list[str]:
         return list(chain.from_iterable(lineup.troubles() for lineup in self._lineups))

@@ -154,8 +154,7 @@ async def test_jobs_are_listed_page_by_page_and_by_state(tmp_path: Path) -> None
         assert [(job["job_id"], job["type"], job["progress"]) for job in done] == [
             (ids[0], "count", 100.0)
         ]
-        assert code_of(await client.get("/v1/jobs?before=job_x"))[:2] == (404, "job_not_found")
-        for bad in ("status=busy", "limit=0", "limit=x", "limit=1&limit=2"):
+        for bad in ("before=job_x", "status=busy", "limit=0", "limit=x", "limit=1&limit=2"):
             answer = await client.get(f"/v1/jobs?{bad}")
             assert code_of(answer) == (400, "invalid_value", bad.partition("=")[0])
 

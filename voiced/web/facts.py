@@ -22,7 +22,8 @@ class Health(Struct, frozen=True, kw_only=True):
     """Liveness and load.
 
     `heart_age_s` has the seconds since each part's last sign of life, `stale` the parts that have
-    shown none for too long; `degraded` is a daemon with such parts.
+    shown none for too long; `degraded` is a daemon with such parts. `jobs` counts those of
+    `/v1/jobs` by their status.
     """
 
     status: Literal["ok", "degraded"]
@@ -32,6 +33,7 @@ class Health(Struct, frozen=True, kw_only=True):
     connections: int
     audio_bytes: int
     tasks: int
+    jobs: dict[str, int] = {}
     loop_lag_ms: LoopLag
     heart_age_s: dict[str, float]
     stale: list[str]

@@ -83,7 +83,8 @@ def job_routes(services: Services) -> Blueprint:
             status=read_query("status", STATUS),
         )
         if jobs is None:
-            raise not_found("before")
+            message = "Invalid value for 'before': there is no such job."
+            raise Refused(Refusal(400, "invalid_value", message, param="before"))
         data = [summary(job) for job in jobs[:limit]]
         return answer_json(JobList(data=data, has_more=len(jobs) > limit))
 
@@ -118,7 +119,7 @@ def job_routes(services: Services) -> Blueprint:
         its frames and its result are gone, whatever its state was."""
         if read_query("purge", PURGE):
             if not await desk.remove(job_id):
-                raise not_found("job_id")
+                raise not_found()
             return Response(b"", 204)
         await desk.cancel(job_id)
         return answer_json(plain(*await find(desk, job_id)))
@@ -165,7 +166,7 @@ async def find(desk: Desk, job_id: str, after: int = -1) -> tuple[Job, list[JobF
     """The job and its frames behind that index. Raises `Refused` with 404."""
     found = await desk.ledger.get_with_frames(job_id, after)
     if found is None:
-        raise not_found("job_id")
+        raise not_found()
     return found
 
 
@@ -173,7 +174,7 @@ async def find_result(desk: Desk, job_id: str) -> Download:
     """What the job has made. Raises `Refused` with 404, and 409 while it is not completed."""
     job = await desk.ledger.get(job_id)
     if job is None:
-        raise not_found("job_id")
+        raise not_found()
     if job.status != "completed":
         message = f"The job is {job.status}: there is no result."
         raise Refused(Refusal(409, "job_not_completed", message, param="job_id"))
@@ -189,7 +190,7 @@ async def find_result(desk: Desk, job_id: str) -> Download:
     )
 
 
-def not_found(param: str) -> Refused:
+def not_found() -> Refused:
     """The refusal of an id that no job has."""
     message = "There is no such job: it never was, or was removed. GET /v1/jobs lists those kept."
-    return Refused(Refusal(404, "job_not_found", message, param=param))
+    return Refused(Refusal(404, "job_not_found", message, param="job_id"))
