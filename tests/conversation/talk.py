@@ -27,6 +27,7 @@ class Talk:
         transcribes: bool = False,
         history_items: int = 200,
         holds: bool = False,
+        foresees: bool = False,
     ) -> None:
         audio = AudioIn(
             turn_detection=detection, transcription=Transcription() if transcribes else None
@@ -34,7 +35,9 @@ class Talk:
         config = SessionConfig(
             id="sess_1", model="voiced", expires_at=3_600, audio=Audio(input=audio)
         )
-        self.state, self.effects = begin(config, seed="s", history_items=history_items, holds=holds)
+        self.state, self.effects = begin(
+            config, seed="s", history_items=history_items, holds=holds, foresees=foresees
+        )
         self.events: list[dict[str, Any]] = []
         self.generated: list[Generate] = []
         self._keep()
