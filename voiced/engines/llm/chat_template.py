@@ -52,7 +52,10 @@ To call one, answer with nothing but this, a line of JSON between the two marks:
 many models have seen."""
 
 
-REFUSALS = (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError)
+REFUSALS = (
+    *(jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError),
+    *(ArithmeticError, RecursionError, MemoryError),
+)
 """How templates fail: by saying so, and by what they do to values that they did not foresee."""
 
 
@@ -138,6 +141,8 @@ class Template:
                     enable_thinking=False,
                     **self._tokens,
                 )
+                if any(m["role"] == "system" and m["content"].strip() not in text for m in shaped):
+                    raise ValueError("it leaves out what the system says")
             except REFUSALS as exc:
                 cause = cause or exc
                 continue
