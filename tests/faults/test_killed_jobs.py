@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 KILLS = int(os.environ.get("VOICED_KILLS", "3"))
 MINUTES = float(os.environ.get("VOICED_KILL_MINUTES", "0.75"))
 SEED = int(os.environ.get("VOICED_KILL_SEED", "20261121"))
+
+PATIENCE_S = CEILING_S + 120 * MINUTES
 
 SENTENCES = (
     ("what time is it", "1.0"),
@@ -70,19 +73,21 @@ def hand_in(client: httpx2.Client, recording: bytes) -> str:
     return job_id
 
 
-def wait_for(client: httpx2.Client, job_id: str, until: float) -> dict[str, Any]:
-    """The job once it is over, or at that moment of `time.monotonic`."""
+def wait_for(
+    client: httpx2.Client, job_id: str, until: float, more_than: float = math.inf
+) -> dict[str, Any]:
+    """The job once it is over, has more frames than that, or at that moment of `monotonic`."""
     while True:
         job: dict[str, Any] = client.get(f"/v1/jobs/{job_id}").json()
         left = until - time.monotonic()
-        if job["status"] in OVER or left <= 0:
+        if job["status"] in OVER or len(job["frames"]) > more_than or left <= 0:
             return job
         time.sleep(min(0.05, left))
 
 
 def finish(client: httpx2.Client, job_id: str) -> tuple[list[Any], bytes]:
     """What came of a job, its frames and its file, once it is completed."""
-    job = wait_for(client, job_id, time.monotonic() + CEILING_S + 120 * MINUTES)
+    job = wait_for(client, job_id, time.monotonic() + PATIENCE_S)
     assert job["status"] == "completed", job
     result = client.get(f"/v1/jobs/{job_id}/result")
     assert result.status_code == 200
@@ -105,7 +110,9 @@ def test_a_transcription_survives_kills_at_random_moments(tmp_path: Path) -> Non
     while kills < KILLS:
         with daemon(wild, **ENGINE) as running, client_of(running) as client:
             job_id = job_id or hand_in(client, recording)
-            delay_s = moments.uniform(0, 1.4 * took_s / KILLS)
+            if moments.random() < 0.75:  # else while the work is only being taken up again
+                wait_for(client, job_id, time.monotonic() + PATIENCE_S, seen)
+            delay_s = moments.uniform(0, 1.5 * took_s / KILLS)
             job = wait_for(client, job_id, time.monotonic() + delay_s)
             assert len(job["frames"]) >= seen  # nothing that was there is lost
             seen = len(job["frames"])

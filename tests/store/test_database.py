@@ -36,6 +36,10 @@ def list_notes(connection: Connection) -> list[str]:
     return list(connection.scalars(text("select note from notes")))
 
 
+def list_files(directory: Path) -> list[Path]:
+    return list(directory.iterdir())
+
+
 def kept_files(directory: Path) -> list[Path]:
     return list(directory.glob(f"{DATABASE_NAME}.damaged-*"))
 
@@ -46,6 +50,13 @@ async def test_what_was_written_is_there_the_next_time(tmp_path: Path) -> None:
     async with open_database(tmp_path) as database:
         await database.write(lambda connection: add_note(connection, "second"))
         assert await database.read(list_notes) == ["first", "second"]
+
+
+async def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+    async with open_database(tmp_path) as database:
+        await database.write(lambda connection: add_note(connection, "secret"))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in list_files(tmp_path)}
+    assert modes == {f"{DATABASE_NAME}{end}": 0o600 for end in ("", "-wal", "-shm")}
 
 
 async def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:

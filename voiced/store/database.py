@@ -13,6 +13,7 @@ Nothing that makes sound waits for it: an SD card may take seconds to bring a pa
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from contextlib import asynccontextmanager, suppress
@@ -245,6 +246,8 @@ class Line:
 
 def connect(path: Path, begin: str) -> Connection:
     """Open the file, made where it is missing, for threads that take turns. Blocks."""
+    # What was said is nobody else's business, whatever the umask; SQLite's other files follow suit.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     engine = create_engine(
         f"sqlite:///{path}",
         poolclass=NullPool,
