@@ -125,6 +125,7 @@ def test_the_language_is_found_out_where_none_is_given(models: Path) -> None:
     assert hear(engine, sound(1.0), language="auto")["language"] == "de"
     assert hear(engine, sound(1.0), language="")["language"] == "de"
     assert hear(engine, sound(1.0), language="fr-CA")["language"] == "fr"
+    assert hear(loaded(models / "german", language="de_AT"), sound(1.0), language="")["text"]
 
 
 def test_it_is_found_out_once_an_utterance(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,8 @@ class WhisperEngine:
             threads=int(self._options.get("threads") or min(MOST_THREADS, os.cpu_count() or 1)),
             compute_type=str(self._options.get("compute_type") or "default"),
         )
-        if self._language not in (*AUTO, *self._model.languages):
+        known = self._model.languages
+        if self._language not in AUTO and language_of(self._language) not in known:
             raise ModelError(
                 f"stt.language: the Whisper model {folder} does not know {self._language!r}"
                 + ("" if self._model.multilingual else "; it is for English only")
@@ -126,7 +127,12 @@ class WhisperEngine:
             if not self.model.finds_language:
                 raise EngineFailed("the speech recogniser has to be told the language")
             return language if self.model.multilingual else "en"
-        language = language.lower().partition("-")[0]
+        language = language_of(language)
         if language not in self.model.languages:
             raise EngineFailed(f"the speech recogniser does not know the language {language!r}")
         return language
+
+
+def language_of(tag: str) -> str:
+    """`en` of `en`, `en-US` and `en_GB`: the model knows languages and no countries."""
+    return tag.lower().replace("_", "-").partition("-")[0]
