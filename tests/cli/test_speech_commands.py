@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
 from tests.cli.commands import run_voiced
+from tests.patience import CEILING_S
 from voiced.audio.energy import find_speech
 from voiced.audio.files import encode_wav, read_pcm16, read_wav
-from voiced.cli.say import split_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +48,7 @@ async def test_what_is_for_the_eye_alone_is_not_said(tmp_path: Path) -> None:
     plain, marked = tmp_path / "plain.wav", tmp_path / "marked.wav"
     text = "**One** two:\n\n```\nx = [1, 2, 3]\n```\n- three \U0001f600"
     await run_voiced("say", text, "--out", str(marked))
-    await run_voiced("say", "One two:\nthree", "--out", str(plain))
+    await run_voiced("say", "One two:\n\nthree", "--out", str(plain))
     assert read_wav(marked).duration_s == pytest.approx(read_wav(plain).duration_s, abs=0.01)
     done = await run_voiced("say", "```\ncode\n```", "--out", str(tmp_path / "code.wav"))
     assert done.returncode == 1
@@ -158,12 +162,92 @@ async def test_sentence_that_means_nothing_is_not_understood() -> None:
     assert json.loads(done.stdout)["intent"] is None
 
 
-def test_text_is_cut_at_ends_of_sentences() -> None:
-    text = "One two. Three four! Five\n\nSix"
-    assert split_text(text) == [text], "line breaks are what lists and code are known by"
-    assert split_text(text, 11) == ["One two.", "Three four!", "Five\n\nSix"]
-    assert split_text(text, 12) == ["One two.", "Three four!", "Five\n\nSix"]
-    assert split_text("Five\n\nSix", 8) == ["Five", "Six"]
-    assert split_text("one two three", 8) == ["one two", "three"]
-    assert split_text("a" * 25, 10) == ["a" * 10, "a" * 10, "a" * 5]
-    assert split_text(" \n ") == []
+@pytest.mark.parametrize("wanted", ["txt", "srt", "vtt", "json"])
+async def test_transcript_is_printed_or_saved_in_the_format_asked_for(
+    wanted: str, spoken: Path, tmp_path: Path
+) -> None:
+    printed = await run_voiced(
+        "transcribe", str(spoken), "--format", wanted, VOICED_STT__ENGINE="stub"
+    )
+    assert (printed.returncode, printed.stderr) == (0, b"")
+    out = tmp_path / f"transcript.{wanted}"
+    saved = await run_voiced(
+        "transcribe", str(spoken), "--out", str(out), VOICED_STT__ENGINE="stub"
+    )
+    assert (saved.returncode, saved.stderr) == (0, b"")
+    assert saved.stdout == f"2 utterances saved as {out}\n".encode()
+    text = out.read_text()
+    assert text.encode() == printed.stdout
+    marks = {"txt": "\n", "srt": "2\n00:00:0", "vtt": "WEBVTT\n\n", "json": '"segments":['}
+    assert marks[wanted] in text
+    assert sorted(os.listdir(tmp_path)) == [spoken.name, out.name]
+
+
+async def test_book_is_said_into_a_file(tmp_path: Path) -> None:
+    text, out = tmp_path / "book.md", tmp_path / "book.mp3"
+    text.write_text("# Good morning\n\n- everybody\n- here\n\n```\nnot this\n```\n")
+    done = await run_voiced("say", "--file", str(text), "--out", str(out), "--json")
+    assert (done.returncode, done.stderr) == (0, b"")
+    seconds = json.loads(done.stdout)["audio_seconds"]
+    plain = await run_voiced("say", "Good morning.", "--out", str(tmp_path / "a.wav"), "--json")
+    assert seconds > json.loads(plain.stdout)["audio_seconds"] + 2 * 0.7
+    assert out.read_bytes().startswith(b"\xff\xf3")
+    assert out.stat().st_mode & 0o777 == text.stat().st_mode & 0o777
+    assert sorted(os.listdir(tmp_path)) == ["a.wav", "book.md", "book.mp3"]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (("say", "--out", "x.wav"), 2, b"--file"),
+        (("say", "a", "--file", "b", "--out", "x.wav"), 2, b"--file"),
+        (("say", "--file", "/no/such.md", "--out", "x.wav"), 1, b"/no/such.md"),
+        (("say", "--file", "/bin/true", "--out", "x.wav"), 1, b"no text"),
+        (("say", "a", "--voice", "nobody", "--out", "x.wav"), 2, b"'voice'"),
+        (("transcribe", "a.wav", "--format", "doc"), 2, b"--format"),
+        (("transcribe", "a.wav", "--out", "x.doc"), 2, b".srt"),
+        (("transcribe", "a.wav", "--out", "/no/such/place/x.srt"), 1, b"/no/such/place"),
+        (("transcribe", "a.wav", "--format", "srt", "--json"), 2, b"--json"),
+    ],
+)
+async def test_what_is_asked_wrongly_is_said_in_a_line(
+    args: tuple[str, ...], code: int, said: bytes
+) -> None:
+    done = await run_voiced(*args)
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert said in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["say", "transcribe"])
+async def test_interrupt_ends_it_and_leaves_nothing(
+    command: str, spoken: Path, tmp_path: Path
+) -> None:
+    """By Ctrl-C, while the engine works: the stub takes a minute for its first answer."""
+    place = tmp_path / "place"
+    place.mkdir()
+    arguments = {
+        "say": ("say", "a sentence", "--out", str(place / "x.wav")),
+        "transcribe": ("transcribe", str(spoken), "--out", str(place / "x.srt")),
+    }[command]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("VOICED_")}
+    slow = {"VOICED_STT__ENGINE": "stub", "VOICED_TTS__ENGINE": "stub"}
+    slow |= {"VOICED_STT__FIRST_MS": "60000", "VOICED_TTS__FIRST_MS": "60000"}
+    async with trio.open_nursery() as nursery:
+        start = partial(
+            trio.run_process,
+            [sys.executable, "-m", "voiced", *arguments],
+            check=False,
+            capture_stdout=True,
+            capture_stderr=True,
+            env={**kept, **slow},
+        )
+        with trio.fail_after(CEILING_S):
+            process = await nursery.start(start)
+            while not any(place.glob(".voiced-*/*")):  # noqa: ASYNC110  # files tell nobody
+                await trio.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            await process.wait()
+        nursery.cancel_scope.cancel()
+    assert process.returncode == 130
+    assert os.listdir(place) == []

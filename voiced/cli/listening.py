@@ -1,10 +1,11 @@
-"""What is said in a recording, utterance by utterance: for `transcribe` and `understand`."""
+"""What is said in a recording, for `transcribe` and `understand`: the job of that kind, here."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import msgspec
@@ -13,12 +14,12 @@ from voiced.cli.engines import open_engine
 from voiced.cli.progress import show_progress
 from voiced.engines.clients_stt import EngineStt
 from voiced.errors import AudioError
-from voiced.media.transcribing import Heard as HeardPassage
-from voiced.media.transcribing import Transcriber, decode_job, transcribe_recording
+from voiced.jobs.kind import INPUT_NAME
+from voiced.jobs.memory import MemoryWork
+from voiced.jobs.transcription import Transcription, read_passages
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from voiced.jobs.transcription import TranscriptionRequest
     from voiced.settings import Settings
 
 
@@ -31,35 +32,38 @@ class Heard(msgspec.Struct, frozen=True):
     confidence: float
 
 
-async def transcribe_file(path: Path, settings: Settings, *, whole: bool) -> list[Heard]:
+class Transcribed(msgspec.Struct, frozen=True):
+    """A recording that was heard to its end: its utterances, and the file that was asked for."""
+
+    heard: list[Heard]
+    result: Path
+
+
+async def transcribe_file(
+    path: Path, settings: Settings, request: TranscriptionRequest, directory: Path
+) -> Transcribed:
     """Transcribe the recording with the configured engine, in a process of its own.
 
-    Any file with sound in it, decoded in a process too; `-` is standard input. It is cut at
-    silences, unless `whole`.
-    Raises `AudioError`, naming the file, and `EngineError`.
+    Any file with sound in it, decoded in a process too; `-` is standard input. What is heard is
+    kept in `directory`, the result too. Raises `AudioError`, naming the recording, `EngineError`,
+    and `StorageError`.
     """
-    file = open_recording(path)
-    heard: list[Heard] = []
-
-    async def add(one: HeardPassage) -> None:
-        passage = one.passage
-        heard.append(Heard(passage.start_s, passage.end_s, passage.text, passage.confidence))
-
-    with file:
+    with open_recording(path) as file:
+        (directory / INPUT_NAME).symlink_to(f"/proc/{os.getpid()}/fd/{file.fileno()}")
         async with open_engine(settings, "stt") as host:
-            transcriber = Transcriber(stt=EngineStt(host), language=settings.stt.language)
-            with show_progress("transcribing", 1.0) as advance:
+            kind = Transcription(settings, EngineStt(host), max_s=settings.jobs.recording_s)
+            with show_progress("transcribing", 100.0) as advance:
+                work = MemoryWork(request, directory, advance)
                 try:
-                    await transcribe_recording(
-                        file.fileno(),
-                        decode_job(settings, whole=whole),
-                        transcriber,
-                        add,
-                        lambda position_s, duration_s: advance(position_s / (duration_s or 1e9)),
-                    )
+                    await kind.run(work)
                 except AudioError as exc:
                     raise AudioError(f"{path}: {exc}") from exc
-    return heard
+    assert work.result is not None
+    heard = [
+        Heard(passage.start_s, passage.end_s, passage.text, passage.confidence)
+        for passage in read_passages(directory)
+    ]
+    return Transcribed(heard, work.result)
 
 
 def open_recording(path: Path) -> IO[bytes]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from voiced.audio.files import write_file, write_wav
 from voiced.cli.engines import open_engine, quiet_logs
 from voiced.cli.options import add_config_option, add_json_option
 from voiced.cli.progress import show_progress
+from voiced.cli.results import put_in_place, workplace
 from voiced.cli.running import run_trio
 from voiced.engines.clients import EngineTts
 from voiced.errors import UsageError
+from voiced.jobs.kind import JobError
+from voiced.jobs.memory import MemoryWork
+from voiced.jobs.speech import SpeechKind, SpeechRequest, decode_text
 from voiced.media.formats import SUFFIXES, Format
-from voiced.media.speaking import RATE_HZ, Speech, speak_to_file
+from voiced.media.speaking import RATE_HZ
 from voiced.settings_loader import load_settings
 
 if TYPE_CHECKING:
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
 
     from voiced.settings import Settings
 
-# A fifth of what an engine takes in one request, since units and the like are spelled out; and
-# enough for its melody.
-_PIECE_CHARACTERS: Final = 800
-_SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+|\n\s*\n")
+
+class Spoken(msgspec.Struct, frozen=True):
+    """A text that was said: the file, and how long it is."""
+
+    path: Path
+    seconds: float
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,7 +42,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="turn text into speech",
         description="Speak a text into a file. Needs no running daemon.",
     )
-    parser.add_argument("text", metavar="TEXT", help="what to say; - reads standard input")
+    parser.add_argument(
+        "text", nargs="?", metavar="TEXT", help="what to say; - reads standard input"
+    )
+    parser.add_argument(
+        "--file", type=Path, metavar="FILE", help="say this text, of any length, plain or Markdown"
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -62,46 +71,48 @@ def run(args: argparse.Namespace) -> int:
     nothing is written."""
     settings = load_settings(args.config)
     quiet_logs(settings)
-    text = sys.stdin.read() if args.text == "-" else args.text
-    speed = settings.tts.speed if args.speed is None else args.speed
-    if not 0.25 <= speed <= 4.0:
+    if args.speed is not None and not 0.25 <= args.speed <= 4.0:
         raise UsageError("--speed must be from 0.25 to 4")
-    pieces = split_text(text)
-    if not pieces:
+    text = read_text(args)
+    if not text.strip():
         raise UsageError("there is no text to say")
-    file_format = choose_format(args.out)
-    speech = Speech(
-        pieces=tuple(pieces),
-        language=settings.stt.language,
-        voice=args.voice or settings.tts.voice,
-        speed=speed,
+    request = SpeechRequest(
+        input=text,
+        voice=args.voice,
+        speed=args.speed,
+        response_format=choose_format(args.out),
     )
-    seconds = run_trio(_speak, settings, speech, file_format, args.out)
+    with workplace(args.out) as folder:
+        spoken = run_trio(_speak, settings, request, folder)
+        put_in_place(spoken.path, args.out)
     if args.json:
         report = {
             "out": str(args.out),
-            "audio_seconds": round(seconds, 3),
+            "audio_seconds": round(spoken.seconds, 3),
             "sample_rate": RATE_HZ,
             "engine": settings.tts.engine,
-            "voice": speech.voice,
+            "voice": args.voice or settings.tts.voice,
         }
         print(msgspec.json.encode(report).decode())
     else:
-        print(f"{seconds:.1f} s of speech saved as {args.out}")
+        print(f"{spoken.seconds:.1f} s of speech saved as {args.out}")
     return 0
 
 
-def split_text(text: str, most: int = _PIECE_CHARACTERS) -> list[str]:
-    """`text` in pieces of at most `most` characters, at ends of sentences where there are any."""
-    pieces: list[str] = []
-    rest = text.strip()
-    while len(rest) > most:
-        ends = [found.end() for found in _SENTENCE_END.finditer(rest, 0, most + 1)]
-        space = rest.rfind(" ", 1, most + 1)
-        cut = ends[-1] if ends else most if space < 0 else space
-        pieces.append(rest[:cut].rstrip())
-        rest = rest[cut:].lstrip()
-    return [*pieces, rest] if rest else pieces
+def read_text(args: argparse.Namespace) -> str:
+    """The text to say. Raises `UsageError` where there is none, or two, and `JobError`, naming
+    the file, where that cannot be read."""
+    if (args.text is None) == (args.file is None):
+        raise UsageError("there must be one text to say: TEXT, or --file FILE")
+    if args.text is not None and args.text != "-":
+        return str(args.text)
+    try:
+        piped = args.text == "-" or str(args.file) == "-"
+        return decode_text(sys.stdin.buffer.read() if piped else args.file.read_bytes())
+    except OSError as exc:
+        raise JobError(f"{args.file}: {exc.strerror or exc}") from exc
+    except JobError as exc:
+        raise JobError(f"{args.file or '-'}: {exc}") from exc
 
 
 def choose_format(path: Path) -> Format:
@@ -112,24 +123,17 @@ def choose_format(path: Path) -> Format:
     return chosen
 
 
-async def _speak(settings: Settings, speech: Speech, file_format: Format, path: Path) -> float:
-    """Write the file; returns its seconds. Here, unlike on the network, a WAV knows its length."""
-    data = bytearray()
-
-    async def put(part: bytes) -> None:
-        data.extend(part)
-
+async def _speak(settings: Settings, request: SpeechRequest, directory: Path) -> Spoken:
+    """The file that was asked for, made in `directory`."""
     async with open_engine(settings, "tts") as host:
-        with show_progress("speaking", 1.0) as advance:
-            seconds = await speak_to_file(
-                speech,
-                EngineTts(host),
-                "pcm" if file_format == "wav" else file_format,
-                put,
-                lambda done, total: advance(done / total),
-            )
-    if file_format == "wav":
-        write_wav(path, bytes(data), RATE_HZ)
-    else:
-        write_file(path, data)
-    return seconds
+        kind = SpeechKind(settings, EngineTts(host), most_characters=sys.maxsize)
+        try:
+            kind.check(request, has_file=False)
+        except JobError as exc:
+            raise UsageError(str(exc)) from exc
+        with show_progress("speaking", 100.0) as advance:
+            work = MemoryWork(request, directory, advance)
+            await kind.run(work)
+    frames = await work.frames()
+    assert work.result is not None
+    return Spoken(work.result, frames[-1].end_s or 0.0)

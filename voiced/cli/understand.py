@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     understander = open_understander(settings.llm, settings.stt.language)
     text = args.text
     if text is None:
-        text = run_trio(_hear, args.wav, settings)
+        text = _hear(args.wav, settings)
     elif not text.strip():
         raise UsageError("there is no sentence to understand")
     meaning = understander.understand(text)
@@ -87,9 +87,13 @@ def print_meaning(meaning: Understanding) -> None:
     print(f"template  {meaning.place}")
 
 
-async def _hear(path: Path, settings: Settings) -> str:
+def _hear(path: Path, settings: Settings) -> str:
     # Not needed for typed sentences, and slow to import.
     from voiced.cli.listening import transcribe_file
+    from voiced.cli.results import workplace
+    from voiced.jobs.transcription import TranscriptionRequest
 
-    heard = await transcribe_file(path, settings, whole=False)
-    return " ".join(one.text for one in heard if one.text)
+    request = TranscriptionRequest(response_format="txt", word_times=False)
+    with workplace() as folder:
+        done = run_trio(transcribe_file, path, settings, request, folder)
+    return " ".join(one.text for one in done.heard if one.text)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from voiced.media.coders import Coder
 
     Put = Callable[[bytes], Awaitable[None]]
-    Advance = Callable[[int, int], None]
 
 RATE_HZ: Final = WIRE_HZ
 """Of all speech here; `pcm` says nothing of itself, and clients of OpenAI expect this one."""
@@ -53,13 +52,7 @@ def split_clauses(text: str) -> tuple[str, ...]:
     return (*splitter.feed(text), *splitter.flush())
 
 
-def _nobody(done: int, total: int) -> None:
-    """Nobody looks at the progress."""
-
-
-async def speak_to_file(
-    speech: Speech, tts: Tts, file_format: str, put: Put, advance: Advance = _nobody
-) -> float:
+async def speak_to_file(speech: Speech, tts: Tts, file_format: str, put: Put) -> float:
     """Speak, and `put` the file in portions as soon as there are any; returns its seconds.
 
     `file_format` is one of `voiced.media.formats.Format`. Nothing is put before the engine
@@ -67,7 +60,7 @@ async def speak_to_file(
     `MediaError`; cancelling ends the engine's work and the encoder at once.
     """
     if file_format not in ENCODED:
-        return await _speak_plain(speech, tts, file_format, put, advance)
+        return await _speak_plain(speech, tts, file_format, put)
     seconds = 0.0
     failure: VoicedError | None = None
     try:
@@ -80,7 +73,7 @@ async def speak_to_file(
                 begun.set()
                 await encoder.send(wire.Pcm(pcm))
 
-            seconds = await speak(speech, tts, encode, advance)
+            seconds = await speak(speech, tts, encode)
             await encoder.send(wire.End())
     except* VoicedError as group:
         failure = leaves(group)[0]
@@ -89,9 +82,7 @@ async def speak_to_file(
     return seconds
 
 
-async def _speak_plain(
-    speech: Speech, tts: Tts, file_format: str, put: Put, advance: Advance
-) -> float:
+async def _speak_plain(speech: Speech, tts: Tts, file_format: str, put: Put) -> float:
     head = wav_head(RATE_HZ) if file_format == "wav" else b""
 
     async def pass_on(pcm: bytes) -> None:
@@ -99,7 +90,7 @@ async def _speak_plain(
         await put(head + pcm)
         head = b""
 
-    return await speak(speech, tts, pass_on, advance)
+    return await speak(speech, tts, pass_on)
 
 
 async def _pass_on(encoder: Coder, begun: trio.Event, put: Put) -> None:
@@ -109,10 +100,8 @@ async def _pass_on(encoder: Coder, begun: trio.Event, put: Put) -> None:
         await put(message.data)
 
 
-async def speak(speech: Speech, tts: Tts, put: Put, advance: Advance = _nobody) -> float:
+async def speak(speech: Speech, tts: Tts, put: Put) -> float:
     """Speak piece by piece; `put` PCM16 mono at `RATE_HZ`. Returns its seconds.
-
-    `advance` is told how many pieces are done, and how many there are.
 
     The next piece is spoken once the one before was put: a slow listener holds up the engine
     for nobody else, and at most one piece of sound waits. Raises `EngineError` and `SpeechError`.
@@ -120,12 +109,11 @@ async def speak(speech: Speech, tts: Tts, put: Put, advance: Advance = _nobody) 
     spoken = SpokenText(speech.voice, speech.language)
     voice = Voice(speech, tts, put)
     silent = True
-    for done, piece in enumerate(speech.pieces, 1):
+    for piece in speech.pieces:
         await trio.lowlevel.checkpoint()  # of a long text, many pieces may be silent
         if heard := spoken.clause(piece):
             silent = False
             await voice.say(heard)
-        advance(done, len(speech.pieces))
     if silent:
         raise SpeechError("There is nothing in the text that could be said.")
     await voice.finish()
