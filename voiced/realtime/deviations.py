@@ -214,6 +214,7 @@ WITHOUT_EFFECT: Final = (
         "`instructions`; of `transcription`: `language`, `prompt`",
         "Handed to the engines; the built-in `assistant` and `phrases` do not look at them.",
     ),
+    ("`session`", "`voiced`", "It is the daemon's to say; clients may send back what they got."),
     ("`response`", "`prompt`, `reasoning`", "Not echoed; hosted features."),
 )
 """Where, which fields, and why: what clients may send for compatibility."""
