@@ -14,7 +14,7 @@ import trio
 
 from voiced.engines.childlog import split_level
 from voiced.engines.isolation import PARENT_PID
-from voiced.threads import keep_numpy_single, sleep_at_barriers
+from voiced.threads import keep_numpy_single, spin_briefly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,7 +58,7 @@ def child_environment(environ: Mapping[str, str], *, threads: int) -> dict[str, 
         if key not in _PRIVATE and not key.startswith(_PRIVATE_PREFIXES)
     }
     clean.setdefault(_THREAD_LIMIT, str(threads))
-    sleep_at_barriers(clean)
+    spin_briefly(clean)
     keep_numpy_single(clean)
     # Models come by `voiced models add` alone: a library that looks for one at the hub would wait
     # for a network that is not there, or fetch what nobody asked for.
