@@ -47,7 +47,7 @@ from voiced.supervision.hearts import Hearts
 from voiced.supervision.lag import LagMeter
 from voiced.systemd.watchdog import Watchdog, watchdog_s
 from voiced.telemetry.insights import Insights
-from voiced.telling import tell_of_engines, tell_of_heat
+from voiced.telling import serve_figures, tell_of_engines, tell_of_heat
 from voiced.thermal.heat import Heat
 from voiced.thermal.supervisor import open_thermal
 from voiced.tools.timers import Timers
@@ -172,6 +172,7 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
         async with (
             open_web(settings, ports, hub, insights, status, services, hearts) as door,
             open_supervision(notifier, hearts, lag, status),
+            open_watching(insights, inspector),
         ):
             yield App(settings, engines, hub, heat, insights, door, status, ports)
 
@@ -296,6 +297,15 @@ async def open_web(
         yield door
         hub.say_goodbye()
         insights.say_goodbye()
+
+
+@asynccontextmanager
+async def open_watching(insights: Insights, inspector: Inspector) -> AsyncIterator[None]:
+    """What those who watch are told that no part tells by itself."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_figures, insights, inspector)
+        yield
+        nursery.cancel_scope.cancel(reason="the daemon stops")
 
 
 @asynccontextmanager

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import structlog
+import trio
+
 from voiced.engines.spec import LABELS
 from voiced.telemetry.insights import Fault, PluginStatus, Warning_
 from voiced.thermal.level import Level
@@ -21,11 +24,16 @@ if TYPE_CHECKING:
     from voiced.thermal.heat import Heat
     from voiced.thermal.level import HeatChange
 
+log = structlog.get_logger(__name__)
+
 ENDED: Final = "engine_ended"
 """The code of the warning that a process has ended which should not have."""
 
 HEAT: Final = "heat"
 """The code of the warning that something gives way to heat."""
+
+FIGURES_S: Final = 10.0
+"""How often those who watch get figures that have changed, beside each change of a state."""
 
 LONGEST: Final = 1_000
 """Characters of a reason that are told: a server may give any length of it."""
@@ -39,6 +47,27 @@ def tell_of_engines(insights: Insights, inspector: Inspector, lineups: Iterable[
         for provider in lineup.providers:
             tell_of_provider(insights, inspector, provider)
     insights.add_source(inspector.statuses)
+
+
+async def serve_figures(
+    insights: Insights, inspector: Inspector, every_s: float = FIGURES_S
+) -> None:
+    """Tell those who watch of figures that have changed, such as how long requests take, until
+    cancelled. While nobody does, nobody looks. A fault in here costs the figures of that time."""
+    told: dict[tuple[str, str], PluginStatus] = {}
+    while True:
+        await trio.sleep(every_s)
+        if not insights.wanted("plugin_status"):
+            told.clear()
+            continue
+        try:
+            for status in inspector.statuses():
+                key = (status.kind, status.name)
+                if told.get(key) != status:
+                    told[key] = status
+                    insights.plugin_status(status)
+        except Exception:
+            log.exception("figures of engines not told")
 
 
 def tell_of_host(insights: Insights, inspector: Inspector, host: EngineHost) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from typing import Any
 
 import pytest
+import trio
 
 from tests.engines.host_helpers import running_host, spec_for
 from tests.telemetry.watching import watching
@@ -17,7 +19,7 @@ from voiced.errors import EngineBusy, ProviderFailed
 from voiced.inspector import Inspector
 from voiced.settings import Provider
 from voiced.telemetry.insights import Insights
-from voiced.telling import tell_of_engines
+from voiced.telling import serve_figures, tell_of_engines
 from voiced.tools.toolbox import Toolbox
 
 POLICY = HostPolicy(backoff_first_s=0.01, stop_s=0.2, queue_size=1)
@@ -83,3 +85,23 @@ async def test_a_server_that_fails_is_told_of_and_that_it_works_again() -> None:
     assert works["reason"] is None
     assert warning["subject"] == "stt.box"
     assert "no answer" in warning["message"]
+
+
+async def test_figures_that_change_are_told_and_only_those() -> None:
+    insights = Insights()
+    async with running_host(spec_for("Obliging"), POLICY) as host, trio.open_nursery() as nursery:
+        inspector = Inspector([Lineup(kind="llm", host=host)], None, Toolbox(()))
+        nursery.start_soon(serve_figures, insights, inspector, 0.001)
+        async with watching(insights) as seen:
+            for count in (1, 2):
+                async with host.request("echo", {}) as call:
+                    await call.result()
+
+                def counted(told: dict[str, Any], count: int = count) -> bool:
+                    whole = told["timings"].get("whole")
+                    return whole is not None and whole["count"] == count
+
+                await seen.until("plugin_status", counted)
+            told = seen.payloads("plugin_status")
+        assert all(one != two for one, two in itertools.pairwise(told))
+        nursery.cancel_scope.cancel(reason="the test is over")
