@@ -234,19 +234,24 @@ def test_a_model_that_finds_out_no_language_is_told_one(tmp_path: Path) -> None:
 # -- guards -------------------------------------------------------------------------------
 
 
-def test_a_loop_on_a_short_window_is_decoded_again_on_30_s(
-    models: Path, engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def windows_of(engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The frames of each window that it encodes from now on."""
     windows: list[int] = []
-    rambler = loaded(models / "rambler")
-    model = rambler.model
-    encode = model.encode
+    encode = engine.model.encode
 
     def noted(samples: NDArray[np.float32], frames: int) -> object:
         windows.append(frames)
         return encode(samples, frames)
 
-    monkeypatch.setattr(model, "encode", noted)
+    monkeypatch.setattr(engine.model, "encode", noted)
+    return windows
+
+
+def test_a_loop_on_a_short_window_is_decoded_again_on_30_s(
+    models: Path, engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rambler = loaded(models / "rambler")
+    windows = windows_of(rambler, monkeypatch)
     result = hear(rambler, sound(3.0))
     assert windows == [400, 3000]
     said = result["text"].split()
@@ -282,14 +287,7 @@ def test_a_text_that_repeats_itself_is_decoded_again_on_30_s(
     words = tuple(f"w{number}" for number in range(26)) * 3
     model = write_listener(tmp_path / "parrot", Listener(words=words))
     parrot = loaded(model)
-    windows: list[int] = []
-    encode = parrot.model.encode
-
-    def noted(samples: NDArray[np.float32], frames: int) -> object:
-        windows.append(frames)
-        return encode(samples, frames)
-
-    monkeypatch.setattr(parrot.model, "encode", noted)
+    windows = windows_of(parrot, monkeypatch)
     assert len(hear(parrot, sound(24.0))["text"].split()) > 70
     assert windows == [2500, 3000]
 
