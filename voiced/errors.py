@@ -119,6 +119,13 @@ class JobQueueFull(VoicedError):
     status = 429
 
 
+class JobStillRuns(VoicedError):
+    """A job was cancelled and takes long to end."""
+
+    code = "job_still_running"
+    status = 409
+
+
 class JobStorageFull(VoicedError):
     """The files of all jobs take as much room as they may."""
 

@@ -156,12 +156,13 @@ async def test_a_job_that_gets_no_further_is_given_up(
 ) -> None:
     monkeypatch.setattr(faults, "FIRST_WAIT_S", 0.01)
     async with bench(tmp_path, tries=3) as jobs:
-        job = await jobs.until(await jobs.hand_in(wrong="always"))
+        job = await jobs.until(await jobs.hand_in(wrong="always", content=b"some recording"))
         assert job.status == "failed"
         assert job.error is not None
         assert job.error.code == "gave_up"
         assert jobs.kind.runs == 3
         assert await jobs.texts(job.job_id) == ["0"]
+        await until_gone(input_of(tmp_path, job.job_id))
 
 
 @pytest.mark.parametrize(("wrong", "code"), [("bug", "job_failed"), ("disk", "storage_full")])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 import msgspec
 import trio
 
-from voiced.errors import JobQueueFull, StorageError, StoreError, StoreFull
+from voiced.errors import JobQueueFull, JobStillRuns, StorageError, StoreError, StoreFull
 from voiced.jobs.kind import INPUT_NAME, JobError
 from voiced.jobs.records import Job
 from voiced.jobs.run import no_room
@@ -87,25 +87,28 @@ class Desk:
             run.stop("cancel")
             with trio.move_on_after(CANCEL_S):
                 await run.over.wait()
-        else:
-            try:
-                job = await self.ledger.finish(job_id, "cancel", disk_bytes=0)
-            except WrongState:
-                pass  # it is over
-            else:
-                if job is not None:
-                    await self._in_thread(self._shelf.tidy, job_id, None)
-                    self._runner.wake()
-                return job
-        return await self.ledger.get(job_id)
+            if not run.over.is_set():
+                return await self.ledger.get(job_id)
+        try:
+            job = await self.ledger.finish(job_id, "cancel", disk_bytes=0)
+        except WrongState:  # it is over
+            return await self.ledger.get(job_id)
+        if job is not None:
+            await self._in_thread(self._shelf.tidy, job_id, None)
+            self._runner.wake()
+        return job
 
     async def remove(self, job_id: str) -> bool:
-        """Cancel a job where it is not over, and forget it and its result; False where unknown."""
+        """Cancel a job where it is not over, and forget it and its result; False where unknown.
+
+        Raises `JobStillRuns` where it does not end.
+        """
         job = await self.cancel(job_id)
         if job is None:
             return False
-        if job.over:
-            await self.forget([job_id])
+        if not job.over:
+            raise JobStillRuns("The job is being ended; try again in a moment.")
+        await self.forget([job_id])
         return True
 
     async def forget(self, job_ids: list[str]) -> None:

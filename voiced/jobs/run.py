@@ -45,6 +45,7 @@ class Run:
         self.why: Why | None = None
         self.over = trio.Event()
         self.request: Any = None
+        self.result_name = job.result_name
         self._ledger = ledger
         self._shelf = shelf
         self._limiter = limiter
@@ -112,6 +113,7 @@ class Run:
             disk_bytes=size,
             **self.facts(),
         )
+        self.result_name = name
 
     def progress(self, percent: float) -> None:
         self._ledger.tell_progress(self.job.job_id, percent)

@@ -89,11 +89,18 @@ class Runner:
                         await changed.wait()
                     continue
                 run = self._make_run(job)
-                if await self._begin(run):
-                    self._runs[job.job_id] = run
-                    if self._places() == 0:  # it has become hot just now
-                        run.stop("heat")
-                    nursery.start_soon(self._carry_out, run)
+                self._runs[job.job_id] = run  # from here on it is cancelled through its run
+                if not await self._begin(run):
+                    self._drop(run)
+                    continue
+                if self._places() == 0:  # it has become hot just now
+                    run.stop("heat")
+                nursery.start_soon(self._carry_out, run)
+
+    def _drop(self, run: Run) -> None:
+        del self._runs[run.job_id]
+        run.over.set()
+        self.wake()
 
     # -- what to run
 
@@ -142,7 +149,8 @@ class Runner:
         try:
             if job.tries >= self._settings.tries:
                 note = Note("gave_up", GIVEN_UP.format(job.tries))
-                await self._ledger.finish(job.job_id, "fail", error=note)
+                log.warning("job given up", job_id=job.job_id, kind=job.kind, tries=job.tries)
+                await self._write_end(run, "fail", error=note)
                 return False
             began = job.started_at or self._ledger.now
             values = {"tries": job.tries + 1, "started_at": began, **run.facts()}
@@ -164,9 +172,7 @@ class Runner:
         except Exception:
             log.exception("job could not be settled", job_id=run.job_id)
         finally:
-            del self._runs[run.job_id]
-            run.over.set()
-            self.wake()
+            self._drop(run)
 
     async def _run_kind(self, run: Run) -> Exception | None:
         log.info("job begins", job_id=run.job_id, kind=run.job.kind, tries=run.job.tries + 1)
@@ -218,8 +224,7 @@ class Runner:
     async def _write_end(self, run: Run, event: Event, **values: Any) -> None:  # noqa: ANN401
         """The job is over: say so, then remove what nobody needs any more, in that order, since a
         job that has lost its input could not go on."""
-        job = await self._ledger.get(run.job_id) or run.job
-        keep = job.result_name if event == "complete" else None
+        keep = run.result_name if event == "complete" else None
         values["finished_at"] = self._ledger.now
         size = await trio.to_thread.run_sync(
             self._shelf.size, run.job_id, keep, limiter=self._limiter
