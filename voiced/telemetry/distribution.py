@@ -1,7 +1,7 @@
 """Durations counted as they happen: by bucket since the start, and the last few as they were.
 
 The buckets are what Prometheus adds up over machines and time; the last few give exact quantiles to
-somebody who looks now. Adding one costs half a microsecond, and nobody has to read it.
+somebody who looks now. Adding one costs about a microsecond, and nobody has to read it.
 """
 
 from __future__ import annotations
