@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
+from rich.console import Console
 
 from tests.engines.llama_helpers import needs_llama
 from tests.engines.whisper_helpers import sound
 from tests.models.llama_model import SMALL, write_random
 from tests.models.piper_voice import write_voice
 from tests.models.whisper_model import write_listener
+from voiced.__main__ import main
 from voiced.bench.engines import Effort, EngineReport, measure_engines
 from voiced.bench.engines_llm import clocked
 from voiced.bench.engines_stt import lasting
@@ -19,6 +23,7 @@ from voiced.bench.hosts import find_models
 from voiced.bench.naive import Asked
 from voiced.bench.pairs import WHOLE, Comparison, compare
 from voiced.bench.rival import naive_environment, open_rival
+from voiced.bench.run_engines import print_engine
 from voiced.errors import EngineFailed, UsageError
 
 if TYPE_CHECKING:
@@ -158,3 +163,24 @@ async def test_piper_is_measured_with_every_voice(tmp_path: Path) -> None:
             ("a whole sentence", 1),
         ]
         assert report.cancels is None
+
+
+def test_the_command_names_what_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setattr("voiced.bench.engines_tts.GOAL", 1e9)
+    write_voice(tmp_path, "voice")
+    asked = ["bench", "engines", "--models", str(tmp_path), "--pairs", "1", "--cancels", "2"]
+    assert main([*asked, "--engine", "stt"]) == 2
+    assert "holds no model for stt" in capsys.readouterr().err
+    assert main([*asked, "--json"]) == 1
+    told = capsys.readouterr()
+    assert "missed: voice, first sound of a sentence: " in told.err
+    found = json.loads(told.out)
+    assert found["busy"] is None  # that takes models of all kinds
+    (report,) = found["engines"]
+    assert report["cancels"]["idle_ms"]["n"] == 2
+    assert report["comparisons"][0]["goal"] == 1e9
+    print_engine(Console(width=120), msgspec.convert(report, EngineReport))
+    assert "times as long (goal 1e+09)" in capsys.readouterr().out
