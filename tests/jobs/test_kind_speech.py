@@ -25,7 +25,7 @@ from voiced.cli.engines import open_engine
 from voiced.engines.clients import EngineTts
 from voiced.engines.ports import PcmChunk, Priority
 from voiced.errors import SpeechError
-from voiced.jobs.kind import INPUT_NAME, JobError
+from voiced.jobs.kind import INPUT_NAME, JobError, JobRefused
 from voiced.jobs.speech import (
     PARAGRAPH_PAUSE_MS,
     SENTENCE_PAUSE_MS,
@@ -202,8 +202,9 @@ def test_what_cannot_be_is_refused_with_the_name_of_the_field(tmp_path: Path) ->
         kind.check(request_of("mp3", " \n"), has_file=False)
     with pytest.raises(JobError, match="'input' is too long"):
         kind.check(request_of("mp3", "a" * 100_001), has_file=False)
-    with pytest.raises(JobError, match="'voice'"):
+    with pytest.raises(JobRefused, match="'voice'") as caught:
         kind.check(request_of("mp3", voice="nobody"), has_file=False)
+    assert (caught.value.status, caught.value.param) == (400, "voice")
     assert kind.check(request_of("mp3", voice="de"), has_file=False).voice == "de"
     with pytest.raises(msgspec.ValidationError, match=r"\$\.speed"):
         request_of("mp3", speed=9)

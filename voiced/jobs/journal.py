@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 import trio
 
 from voiced.errors import StorageError, StorageFull
-from voiced.store.room import FULL, check_room
+from voiced.store.room import FULL, write_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -112,14 +112,6 @@ def _limiter() -> trio.CapacityLimiter:
         limiter = trio.CapacityLimiter(_THREADS)
         _LIMIT.set(limiter)
         return limiter
-
-
-def write_all(file: IO[bytes], data: bytes) -> None:
-    """Write all of it, unless too little room were left on the disk then. Raises `OSError`."""
-    check_room(os.fstatvfs(file.fileno()), len(data))
-    view = memoryview(data)
-    while view:  # a disk that is nearly full takes a part
-        view = view[file.write(view) :]
 
 
 def _open_cut(path: Path, size: int) -> IO[bytes]:

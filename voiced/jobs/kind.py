@@ -59,6 +59,16 @@ class JobError(VoicedError):
     status = 400
 
 
+class JobRefused(JobError):
+    """A job cannot be done as it was asked for; `param` is the field that is to blame."""
+
+    code = "invalid_value"
+
+    def __init__(self, message: str, *, param: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
 class Work(Protocol):
     """One run of a job, used by the one task that runs it."""
 

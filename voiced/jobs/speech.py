@@ -20,7 +20,7 @@ from voiced.engines.tts.spoken import SpokenText
 from voiced.engines.tts.voices import Voices
 from voiced.errors import EngineCrashed, SpeechError
 from voiced.jobs.journal import in_thread, open_journal
-from voiced.jobs.kind import INPUT_NAME, JobError, JobFrame, JobRequest
+from voiced.jobs.kind import INPUT_NAME, JobFrame, JobRefused, JobRequest
 from voiced.jobs.speech_file import finish_file
 from voiced.media.formats import ENCODED, MEDIA_TYPES, Format
 from voiced.media.reading import read_sentences
@@ -97,15 +97,18 @@ class SpeechKind:
         self._most = most_characters
 
     def check(self, request: SpeechRequest, *, has_file: bool) -> SpeechRequest:
-        """Raise `JobError` where there is no text, or two, or one that is too long, or no such
+        """Raise `JobRefused` where there is no text, or two, or one that is too long, or no such
         voice."""
         if has_file and request.input:
-            raise JobError("'input' and 'file' are both given: the text can be in one of them.")
+            message = "'input' and 'file' are both given: the text can be in one of them."
+            raise JobRefused(message, param="input")
         if not has_file and not request.input.strip():
-            raise JobError("'input' is missing: the text to speak, which may also be the 'file'.")
+            message = "'input' is missing: the text to speak, which may also be the 'file'."
+            raise JobRefused(message, param="input")
         self._check_length(request.input, "input")
         if request.voice and not self._voices.has(request.voice):
-            raise JobError(f"'voice': the engine {self._tts.info.name} has no {request.voice!r}.")
+            message = f"'voice': the engine {self._tts.info.name} has no {request.voice!r}."
+            raise JobRefused(message, param="voice")
         return request
 
     async def run(self, work: Work) -> None:
@@ -151,19 +154,21 @@ class SpeechKind:
         if len(text) > self._most:
             raise self._too_long(field)
 
-    def _too_long(self, field: str) -> JobError:
-        return JobError(f"'{field}' is too long: a text may have {self._most} characters.")
+    def _too_long(self, field: str) -> JobRefused:
+        message = f"'{field}' is too long: a text may have {self._most} characters."
+        return JobRefused(message, param=field)
 
 
 def decode_text(data: bytes) -> str:
-    """The text of a file: UTF-8, or UTF-16 with its mark. Raises `JobError` for anything else."""
+    """The text of a file: UTF-8, or UTF-16 with its mark. Raises `JobRefused` for anything else."""
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise JobError("'file' is no text: it must be plain text or Markdown, in UTF-8.")
+        message = "'file' is no text: it must be plain text or Markdown, in UTF-8."
+        raise JobRefused(message, param="file")
     return text
 
 

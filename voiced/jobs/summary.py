@@ -23,7 +23,7 @@ from voiced.engines.ports import Priority, ReplyEnd, TextDelta
 from voiced.engines.understanding import ASSISTANT
 from voiced.errors import ContextExceeded, EngineCrashed, EngineFailed
 from voiced.jobs.journal import write_result
-from voiced.jobs.kind import JobError, JobFrame, JobRequest
+from voiced.jobs.kind import JobError, JobFrame, JobRefused, JobRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -120,8 +120,8 @@ class Summary:
     def check(self, request: SummaryRequest, *, has_file: bool) -> SummaryRequest:
         """The request with the items of its session.
 
-        Raises `JobError` for a session that is not known, or in which nothing was said, and where
-        nothing here can write a summary.
+        Raises `JobRefused` for a session that is not known, or in which nothing was said, and
+        `JobError` where nothing here can write a summary.
         """
         if self._llm.info.name == ASSISTANT:
             raise JobError(
@@ -129,18 +129,20 @@ class Summary:
                 '(llm.engine = "llama", or a server under llm.providers).'
             )
         if request.session_id and request.items:
-            raise JobError("'session_id' and 'items' are both given: one of them is enough.")
+            message = "'session_id' and 'items' are both given: one of them is enough."
+            raise JobRefused(message, param="session_id")
         if request.session_id:
             items = tuple(copy_items(self._history.items(request.session_id)))
             if not items:
-                raise UnknownSession(
-                    "'session_id': there is no such session, or nothing was said in it yet."
-                )
+                message = "'session_id': there is no such session, or nothing was said in it yet."
+                raise UnknownSession(message, param="session_id")
             request = msgspec.structs.replace(request, items=items)
         if not any(item.text.strip() for item in request.items):
-            raise JobError("'items' is missing: what was said, or else a 'session_id'.")
+            message = "'items' is missing: what was said, or else a 'session_id'."
+            raise JobRefused(message, param="items")
         if sum(len(item.text) for item in request.items) > self._most:
-            raise JobError(f"'items' is too long: a conversation may have {self._most} characters.")
+            message = f"'items' is too long: a conversation may have {self._most} characters."
+            raise JobRefused(message, param="items")
         return request
 
     async def run(self, work: Work) -> None:
@@ -161,7 +163,7 @@ class Summary:
             await work.publish(path.name, "text/plain; charset=utf-8")
 
 
-class UnknownSession(JobError):
+class UnknownSession(JobRefused):
     """There is no such session."""
 
     code = "session_not_found"

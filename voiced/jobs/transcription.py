@@ -15,7 +15,7 @@ from msgspec import Meta
 from voiced.engines.languages import known_languages, understands
 from voiced.engines.ports import Priority
 from voiced.jobs.journal import in_thread, open_journal, write_result
-from voiced.jobs.kind import INPUT_NAME, JobError, JobFrame, JobRequest
+from voiced.jobs.kind import INPUT_NAME, JobFrame, JobRefused, JobRequest
 from voiced.media import wire
 from voiced.media.transcribing import Heard, Passage, Transcriber, decode_job, transcribe_recording
 from voiced.media.transcripts import (
@@ -81,13 +81,14 @@ class Transcription:
         self._max_s = max_s
 
     def check(self, request: TranscriptionRequest, *, has_file: bool) -> TranscriptionRequest:
-        """Raise `JobError` for a language that the engine does not know, or without a file."""
+        """Raise `JobRefused` for a language that the engine does not know, or without a file."""
         if not has_file:
-            raise JobError("'file' is missing: the recording to transcribe.")
+            raise JobRefused("'file' is missing: the recording to transcribe.", param="file")
         info = self._stt.info
         if request.language and not understands(info, request.language):
             known = ", ".join(known_languages(info))
-            raise JobError(f"'language': the engine {info.name} understands {known} only.")
+            message = f"'language': the engine {info.name} understands {known} only."
+            raise JobRefused(message, param="language")
         return request
 
     async def run(self, work: Work) -> None:

@@ -16,7 +16,7 @@ import structlog
 import trio
 
 from voiced.errors import StorageError, StorageFull
-from voiced.store.room import FULL, check_room
+from voiced.store.room import FULL, check_room, write_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -67,7 +67,7 @@ class Spool:
 
     async def write(self, file: IO[bytes], data: bytes) -> None:
         """Write all of it in a thread. Cancelling waits for the write."""
-        await self._run(_write_all, file, data)
+        await self._run(write_all, file, data)
 
     async def _run(self, function: Any, *args: Any) -> Any:  # noqa: ANN401  # passes through
         try:
@@ -107,10 +107,3 @@ class SpooledFile:
         pending, self._pending = bytes(self._pending), bytearray()
         if pending:
             await self._spool.write(self._file, pending)
-
-
-def _write_all(file: IO[bytes], data: bytes) -> None:
-    check_room(os.fstatvfs(file.fileno()), len(data))
-    view = memoryview(data)
-    while view:  # a disk that is nearly full takes a part
-        view = view[file.write(view) :]

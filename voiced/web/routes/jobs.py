@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from msgspec import Meta
 from quart import Blueprint, Response, request
 
+from voiced.jobs.kind import JobRefused
 from voiced.jobs.states import Status
 from voiced.web.bodies import answer_json, read_json
 from voiced.web.download import Download, Downloads
@@ -27,7 +28,7 @@ from voiced.web.refusal import Refusal, Refused
 from voiced.web.upload import MULTIPART, receive_form
 
 if TYPE_CHECKING:
-    from voiced.jobs.desk import Desk
+    from voiced.jobs.desk import Desk, Draft
     from voiced.jobs.kind import JobFrame, JobRequest
     from voiced.jobs.records import Job
     from voiced.settings import Settings
@@ -150,7 +151,7 @@ async def hand_in(desk: Desk, forms: JobForms, settings: Settings) -> Job:
     async with desk.draft() as draft:
         if not (request.content_type or "").lower().startswith(MULTIPART):
             asked = await read_json(forms.request)
-            return await draft.submit(asked)
+            return await submit(draft, asked)
         async with receive_form(
             request.headers,
             request.body,
@@ -159,7 +160,16 @@ async def hand_in(desk: Desk, forms: JobForms, settings: Settings) -> Job:
         ) as form:
             draft.has_file = form.has_file
             asked = forms.read(form.fields)
-            return await draft.submit(asked)
+            return await submit(draft, asked)
+
+
+async def submit(draft: Draft, asked: JobRequest) -> Job:
+    """Put a job in the queue. Raises `Refused` that names the field which makes it impossible."""
+    try:
+        return await draft.submit(asked)
+    except JobRefused as error:
+        refusal = Refusal(error.status, error.code, error.public, param=error.param)
+        raise Refused(refusal) from error
 
 
 async def find(desk: Desk, job_id: str, after: int = -1) -> tuple[Job, list[JobFrame]]:
