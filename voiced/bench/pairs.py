@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 WHOLE: Final = "whole"
 
-SETTLE_S: Final = 0.3
-"""Between two measurements: native threads spin for up to 0.2 s when their work is done, and would
-take the cores from whoever comes next."""
+SETTLE_S: Final = 0.2
+"""Between two measurements: native threads spin for a while when their work is done, and would take
+the cores from whoever comes next."""
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
