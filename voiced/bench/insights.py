@@ -32,8 +32,8 @@ SETTLE_S: Final = 2.0
 SLOW_READ_BYTES: Final = 1_024
 SLOW_EVERY_S: Final = 0.5
 SLOW_BUFFER_BYTES: Final = 2_048
-"""A reader of 2,048 bytes a second, where 5,000 and more come, with next to no room in its kernel:
-slow, and not so slow that it is dropped."""
+"""A reader of 2,048 bytes a second at most, where 5,000 and more come, and with next to no room in
+its kernel. The daemon may drop it, or send it less; either is told."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
