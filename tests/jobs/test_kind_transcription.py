@@ -21,6 +21,7 @@ from tests.jobs.kind_helpers import (
     texts,
 )
 from tests.media.recordings import make_recording
+from tests.models.whisper_model import Listener, write_listener
 from voiced.audio.files import encode_wav
 from voiced.cli.engines import open_engine
 from voiced.engines.clients import EngineTts
@@ -165,11 +166,18 @@ async def test_result_is_of_the_format_that_was_asked_for(
         assert text.count(" --> ") == len(frames)
 
 
-async def test_real_engine_goes_on_as_if_nothing_had_been(speech: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["phrases", "whisper"])
+async def test_real_engine_goes_on_as_if_nothing_had_been(
+    engine: str, speech: bytes, tmp_path: Path
+) -> None:
+    write_listener(tmp_path / "listener", Listener(level=0.0))
+    whisper = {"model": str(tmp_path / "listener"), "compute_type": "float32"}
+    stt = {"engine": engine, **(whisper if engine == "whisper" else {})}
+    settings = msgspec.convert({"stt": stt}, Settings)
     beginning = speech[: 2 * 22_050 * 11]
     sentences = make_recording(tmp_path / "a.wav", beginning, 22_050, codec="pcm_s16le")
     request = TranscriptionRequest(response_format="json")
-    async with open_engine(Settings(), "stt") as host:
+    async with open_engine(settings, "stt") as host:
         transcription = kind_of(EngineStt(host))
         whole = await run_undisturbed(transcription, request, put(tmp_path / "a", sentences))
         directory = put(tmp_path / "b", sentences)
@@ -182,6 +190,8 @@ async def test_real_engine_goes_on_as_if_nothing_had_been(speech: bytes, tmp_pat
     assert whole.result is not None
     assert second.result is not None
     assert second.result.read_bytes() == whole.result.read_bytes()
+    if engine == "whisper":
+        assert json.loads(whole.result.read_bytes())["words"]
 
 
 async def test_change_of_the_settings_on_the_way_changes_no_cut(
