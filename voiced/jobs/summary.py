@@ -12,23 +12,14 @@ import msgspec
 import trio
 from msgspec import Meta, Struct
 
-from voiced.conversation.items import (
-    FunctionCall,
-    FunctionCallOutput,
-    InputText,
-    Message,
-    OutputText,
-)
 from voiced.engines.ports import Priority, ReplyEnd, TextDelta
 from voiced.engines.understanding import ASSISTANT
 from voiced.errors import ContextExceeded, EngineCrashed, EngineFailed
+from voiced.jobs.items import SummaryItem, copy_items
 from voiced.jobs.journal import write_result
 from voiced.jobs.kind import JobError, JobFrame, JobRefused, JobRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from voiced.conversation.items import Item, Part
     from voiced.engines.ports import Llm
     from voiced.jobs.kind import TakesFile, Work
     from voiced.store.history import History
@@ -59,16 +50,6 @@ LEAST_CHARACTERS: Final = 200
 
 MOST_LEVELS: Final = 12
 """More than there are: each is at most half as long as the one before."""
-
-MOST_OUTPUT: Final = 500
-"""Characters of what a tool answered."""
-
-
-class SummaryItem(Struct, frozen=True, forbid_unknown_fields=True):
-    """Something that was said, or done."""
-
-    role: Literal["user", "assistant", "system", "tool"]
-    text: str
 
 
 class SummaryRequest(JobRequest, frozen=True, kw_only=True, tag_field="type", tag="summary"):
@@ -168,24 +149,6 @@ class UnknownSession(JobRefused):
 
     code = "session_not_found"
     status = 404
-
-
-def copy_items(items: Iterable[Item]) -> Iterator[SummaryItem]:
-    """What was said in a session, as far as its words are known."""
-    for item in items:
-        if isinstance(item, Message):
-            if text := " ".join(map(words_of, item.content)).strip():
-                yield SummaryItem(item.role, text)
-        elif isinstance(item, FunctionCall):
-            yield SummaryItem("tool", f"{item.name} {item.arguments}"[:MOST_OUTPUT])
-        elif isinstance(item, FunctionCallOutput):
-            yield SummaryItem("tool", f"answers {item.output}"[:MOST_OUTPUT])
-
-
-def words_of(part: Part) -> str:
-    """What was said or written, "" where that is not known."""
-    text = part.text if isinstance(part, InputText | OutputText) else part.transcript
-    return text or ""
 
 
 class _Condensing:
