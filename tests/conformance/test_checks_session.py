@@ -22,6 +22,7 @@ async def test_check_11_session_created_has_every_key(door: Door) -> None:
             *("type", "object", "id", "model", "output_modalities", "instructions", "tools"),
             *("tool_choice", "max_output_tokens", "tracing", "truncation", "prompt"),
             *("expires_at", "audio", "include"),
+            "voiced",  # our own
         ]
         audio = session["audio"]
         assert set(audio["input"]) == {
