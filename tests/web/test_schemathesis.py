@@ -35,7 +35,8 @@ def walk(where: str, *options: str) -> Sequence[str]:
 
 
 def test_no_request_makes_the_daemon_fail_or_say_what_is_not_written(tmp_path: Path) -> None:
-    with daemon(tmp_path, VOICED_LLM__ENGINE="assistant") as running_:
+    # Few jobs at once: it is the routes that are walked, not the engines.
+    with daemon(tmp_path, VOICED_LLM__ENGINE="assistant", VOICED_JOBS__QUEUE="5") as running_:
         done = subprocess.run(
             walk(f"http://127.0.0.1:{running_.port}/openapi.json"),
             cwd=tmp_path,
