@@ -193,6 +193,10 @@ class EngineFailed(EngineError):
     code = "engine_failed"
 
 
+class NoAnswer(EngineFailed):
+    """A language model went on asking for tools and gave no answer."""
+
+
 class ProviderFailed(EngineError):
     """A server that is used as an engine could not be reached, refused, or sent nonsense.
 

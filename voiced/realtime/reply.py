@@ -21,7 +21,7 @@ from voiced.engines.ports import Llm, Tts
 from voiced.engines.tts.spoken import SpokenText
 from voiced.engines.tts.text import ClauseSplitter
 from voiced.engines.tts.voices import Voices
-from voiced.errors import EngineError, EngineUnavailable, ProviderFailed
+from voiced.errors import EngineError, EngineUnavailable, NoAnswer, ProviderFailed
 from voiced.realtime.pacer import Pacer
 from voiced.realtime.preparation import PreparedLlm
 from voiced.thermal.heat import Heat
@@ -189,7 +189,7 @@ class Reply:
 
         try:
             self._end = await self._ask(pass_on)
-        except EngineUnavailable as error:
+        except (EngineUnavailable, NoAnswer) as error:
             # Somebody who listens is told; a program that reads gets the failure itself.
             if options.modality == "text" or not self._silent or options.tool_choice != "auto":
                 raise

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from voiced.engines.ports import ReplyEnd, ToolCall, ToolChoice
-from voiced.errors import EngineFailed, ToolChoiceError
+from voiced.errors import NoAnswer, ToolChoiceError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -127,7 +127,7 @@ async def converse(
         if not ours:
             return ended("stop")
         choice, tools = "auto", offered(question, toolbox, "auto")  # the call has been made
-    raise EngineFailed(
+    raise NoAnswer(
         f"the model asked for tools {MOST_TOOL_ROUNDS} times and gave no answer",
         public="The assistant did not come to an answer.",
     )
