@@ -104,6 +104,7 @@ def test_a_transcription_survives_kills_at_random_moments(tmp_path: Path) -> Non
         expected = finish(client, hand_in(client, recording))
         took_s = time.monotonic() - began
     assert len({frame["text"] for frame in expected[0]}) > 2  # there is something to lose
+    total = len(expected[0])
     moments = random.Random(SEED)
     job_id = ""
     kills = seen = 0
@@ -111,8 +112,9 @@ def test_a_transcription_survives_kills_at_random_moments(tmp_path: Path) -> Non
         with daemon(wild, **ENGINE) as running, client_of(running) as client:
             job_id = job_id or hand_in(client, recording)
             if moments.random() < 0.75:  # else while the work is only being taken up again
-                wait_for(client, job_id, time.monotonic() + PATIENCE_S, seen)
-            delay_s = moments.uniform(0, 1.5 * took_s / KILLS)
+                step = moments.uniform(0, 1.5 * (total - seen) / (KILLS - kills))
+                wait_for(client, job_id, time.monotonic() + PATIENCE_S, seen + int(step))
+            delay_s = moments.uniform(0, 1.5 * took_s / total)  # anywhere within a segment
             job = wait_for(client, job_id, time.monotonic() + delay_s)
             assert len(job["frames"]) >= seen  # nothing that was there is lost
             seen = len(job["frames"])
