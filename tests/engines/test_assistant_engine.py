@@ -41,12 +41,14 @@ class Request:
         tools: list[dict[str, Any]],
         limit: int | None,
         choice: ToolChoice = "auto",
+        only: str = "",
     ) -> None:
         self.params: Mapping[str, Any] = {
             "messages": messages,
             "tools": tools,
             "max_output_tokens": limit,
             "tool_choice": choice,
+            "only": only,
         }  # fmt: skip
         self.parts: list[Mapping[str, Any]] = []
 
@@ -87,9 +89,10 @@ def ask(
     tools: list[dict[str, Any]] = OFFERED,
     limit: int | None = None,
     choice: ToolChoice = "auto",
+    only: str = "",
 ) -> tuple[str, dict[str, Any] | None, Mapping[str, Any]]:
     """Text, tool call and end of a reply."""
-    request = Request(messages, tools, limit, choice)
+    request = Request(messages, tools, limit, choice, only)
     end = engine.run(request)
     text = "".join(part.get("text", "") for part in request.parts)
     calls = [part["tool_call"] for part in request.parts if "tool_call" in part]
@@ -131,6 +134,20 @@ def test_who_asks_twice_before_the_first_answer_is_answered_twice(engine: Assist
     text, call, _ = ask(engine, [*asked, first, {"role": "assistant", "content": text}])
     assert call is None
     assert text == "How can I help?"
+
+
+@pytest.mark.parametrize("only", ["", "tools", "understood"])
+def test_what_a_program_adds_behind_a_question_is_nobodys_turn(
+    engine: AssistantEngine, only: str
+) -> None:
+    """As the daemon does where it is hot: in front of a model, and without one."""
+    aside = {"role": "system", "content": "Answer this in one or two short sentences."}
+    _, call, _ = ask(engine, [user("what time is it"), aside], only=only)
+    assert call is not None
+    assert call["name"] == "get_time"
+    asked, *rest = answered("what time is it", "get_time", {"ok": True, "time": "14:05"})
+    for messages in ([asked, aside, *rest], [asked, aside, *rest, aside]):
+        assert ask(engine, messages, only=only)[0] == "It is five past two."
 
 
 def test_a_question_that_was_not_answered_is_not_answered_later(engine: AssistantEngine) -> None:

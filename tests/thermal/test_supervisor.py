@@ -60,13 +60,14 @@ async def test_each_look_is_told_and_each_change_logged_once() -> None:
             assert heat.celsius == degrees
     assert supervisor.polls == 8
     changes = [line for line in logged if line["event"] == "heat level changed"]
-    assert [(line["before"], line["level"], line["log_level"]) for line in changes] == [
+    assert [(line["before"], line["now"], line["log_level"]) for line in changes] == [
         ("unknown", "normal", "info"),
         ("normal", "hot", "warning"),
         ("hot", "critical", "warning"),
         ("critical", "hot", "info"),
         ("hot", "warm", "info"),
     ]
+    assert all("level" not in line for line in changes)  # that is a key of every line
     assert changes[2]["celsius"] == 86.0
     assert changes[2]["reason"] == "the processor is at 86 °C"
 

@@ -90,4 +90,4 @@ class Heat:
             try:
                 told(change)
             except Exception:
-                log.exception("could not follow the heat", level=level.word)
+                log.exception("could not follow the heat", now=level.word)

@@ -204,7 +204,7 @@ def tell(note: Note) -> None:
             write(
                 "heat level changed",
                 before=note.before.word,
-                level=note.after.word,
+                now=note.after.word,  # "level" is the line's own
                 celsius=None if note.celsius is None else round(note.celsius, 1),
                 reason=note.reason,
             )

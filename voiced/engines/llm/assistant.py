@@ -75,6 +75,7 @@ class AssistantEngine:
             work.raise_if_cancelled()
             read += len(_text(message).split())
         work.raise_if_cancelled()
+        messages = _without_asides(messages)
         self._intent = None
         if (only := work.params.get("only")) and self._declines(messages, offer, only):
             return {"finish": "stop", "declined": True}
@@ -217,6 +218,17 @@ def _text(message: Mapping[str, Any]) -> str:
         return content
     parts = (part.get("text") for part in content if isinstance(part, dict))
     return " ".join(text for text in parts if isinstance(text, str))
+
+
+def _without_asides(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The same without what a program says behind what was said last, as the daemon does where it
+    is hot and a language model should be brief: that is nobody's turn. A silence is one."""
+    end = len(messages)
+    while end and messages[end - 1].get("role") == "system":
+        if messages[end - 1].get("name") == "silence":
+            break
+        end -= 1
+    return messages[:end]
 
 
 def _unanswered(messages: Sequence[Mapping[str, Any]]) -> int | None:
