@@ -175,6 +175,7 @@ async def test_nothing_is_summed_up_while_it_is_hot(autojump_clock: MockClock) -
     end = structs.replace(says("x")[-1], input_tokens=900)  # type: ignore[type-var] # a ReplyEnd
     llm = ReadingLlm([says("Yes.")[0], end])
     llm.info = structs.replace(llm.info, context_tokens=1000)
+    llm.tokens = 900
     async with talking(llm=llm, heat=heat) as talk:
         for _ in range(4):
             await answered(talk, "Tell me more.")
