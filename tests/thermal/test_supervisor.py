@@ -218,3 +218,73 @@ async def test_a_program_that_hangs_is_ended(
     with trio.fail_after(CEILING_S):
         assert await ask_throttled(command("exec sleep 600")) is None
     assert await ask_throttled("/there/is/no/such/program") is None
+
+
+async def test_the_driver_is_never_read_on_the_loop(
+    command: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may hang: that is what the thread is for."""
+    monkeypatch.setattr("voiced.thermal.supervisor.COMMAND_EVERY_S", 0.01)
+    mine, readers = threading.current_thread(), set()
+
+    def throttled() -> int | None:
+        readers.add(threading.current_thread())
+        return None
+
+    zone, heat = Zone(76.0), Heat()
+    asked = sensors(zone.read, throttled, command("echo throttled=0x0"))
+    with trio.fail_after(CEILING_S):
+        async with trio.open_nursery() as nursery:
+            supervisor = Supervisor(
+                structs.replace(RULES, poll_seconds=0.01), heat, Hearts(), asked
+            )
+            await nursery.start(supervisor.serve)
+            await heat.wait_until(lambda level: level > Level.UNKNOWN)
+            while heat.looks < 3:  # noqa: ASYNC110 - nothing tells of it
+                await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+    assert readers
+    assert mine not in readers
+
+
+async def test_a_program_that_was_late_once_is_asked_again(
+    command: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says that the supply is weak, then nothing, then that all is well."""
+    monkeypatch.setattr("voiced.thermal.supervisor.COMMAND_EVERY_S", 0.01)
+    asked = tmp_path / "asked"
+    path = command(
+        f"echo >> {asked}\n"
+        f"case $(wc -l < {asked}) in 1) echo throttled=0x1 ;; 2) exit 1 ;; *) echo throttled=0x0 ;;"
+        " esac"
+    )
+    rules = structs.replace(RULES, poll_seconds=0.01)
+    zone, hearts = Zone(50.0), Hearts()
+    supervisor = Supervisor(rules, Heat(), hearts, sensors(zone.read, command=path))
+    with capture_logs() as logged, trio.fail_after(CEILING_S):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(supervisor.serve)
+            while not any("strong enough" in line["event"] for line in logged):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_fault_about_the_program_leaves_the_temperature(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fails(command: str) -> int | None:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("voiced.thermal.supervisor.ask_throttled", fails)
+    zone, heat = Zone(50.0), Heat()
+    rules = structs.replace(RULES, poll_seconds=0.01)
+    with capture_logs() as logged, trio.fail_after(CEILING_S):
+        async with trio.open_nursery() as nursery:
+            supervisor = Supervisor(rules, heat, Hearts(), sensors(zone.read, command="vcgencmd"))
+            await nursery.start(supervisor.serve)
+            zone.celsius = 60.0
+            while heat.celsius != 60.0:  # noqa: ASYNC110 - nothing tells of it
+                await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+    assert [line["log_level"] for line in logged if "not asked" in line["event"]] == ["error"]

@@ -104,6 +104,7 @@ class Supervisor:
         self._sensors = sensors or Sensors(rules.source)
         self._state = Governed()
         self._bits: int | None = None
+        self._driver_tells = False
         self._broken = False
         # An abandoned read keeps its token, so that a driver that hangs holds one thread and not
         # one more each second.
@@ -149,6 +150,7 @@ class Supervisor:
         return Look()
 
     def _judge(self, look: Look) -> None:
+        self._driver_tells |= look.bits is not None
         if look.bits is None and self._bits is not None:
             look = Look(celsius=look.celsius, source=look.source, bits=self._bits)
         self._state, notes = step(self._rules, self._state, look, trio.current_time())
@@ -164,15 +166,21 @@ class Supervisor:
             tell(note)
 
     async def _ask_command(self, command: str) -> None:
-        """Ask the firmware now and then, until it turns out that it cannot be asked."""
-        while True:
-            if self._sensors.throttled() is not None:
-                return  # the driver tells, and costs nothing
-            self._bits = await ask_throttled(command)
-            if self._bits is None:
-                log.info("the firmware does not tell whether it throttles", command=command)
-                return
-            await trio.sleep(COMMAND_EVERY_S)
+        """Ask the firmware now and then, until it turns out that it cannot be asked, or that the
+        driver tells, which costs nothing. Raises nothing."""
+        answered = False
+        try:
+            while not self._driver_tells:
+                self._bits = await ask_throttled(command)
+                if self._bits is None and not answered:
+                    log.info("the firmware does not tell whether it throttles", command=command)
+                    return
+                answered = True  # one that is late, on a busy machine, is asked again
+                await trio.sleep(COMMAND_EVERY_S)
+        except Exception:
+            log.exception("the firmware is not asked any more", command=command)
+        finally:
+            self._bits = None
 
 
 async def ask_throttled(command: str) -> int | None:
