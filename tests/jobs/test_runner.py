@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 import trio.testing
 
-from tests.jobs.job_helpers import Count, bench, input_of
+from tests.jobs.job_helpers import Count, CountRequest, bench, input_of
 from tests.telemetry.watching import watching
 from voiced.errors import JobQueueFull, JobStorageFull, StoreError
-from voiced.jobs import faults, runner
+from voiced.jobs import faults, runner, service
 from voiced.jobs.kind import JobError
 from voiced.thermal.heat import Level
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from sqlalchemy.engine import Connection
+
     from voiced.jobs.kind import Work
+    from voiced.jobs.records import Job
 
 THREE = ["0", "1", "2"]
 
@@ -321,6 +325,56 @@ async def test_a_job_that_fails_is_an_error_and_its_warnings_are_warnings(tmp_pa
         warning = await seen.until("warning", lambda told: told["subject"] == job_id)
         await jobs.until(job_id)
     assert (warning["code"], warning["message"]) == ("odd", "One is odd.")
+
+
+async def test_a_fault_in_the_runner_takes_no_place_and_no_file_that_comes_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "AGAIN_S", 0.01)
+    async with bench(tmp_path, concurrent=1) as jobs:
+        change, faults_left = jobs.desk.ledger.change, [1]
+
+        async def fail_once(*args: Any, **values: Any) -> Job | None:  # noqa: ANN401
+            if faults_left:
+                faults_left.pop()
+                raise RuntimeError("a bug")
+            return await change(*args, **values)
+
+        monkeypatch.setattr(jobs.desk.ledger, "change", fail_once)
+        async with jobs.desk.draft() as draft:
+            draft.has_file = True
+            await trio.Path(draft.input).write_bytes(b"some recording")
+            assert (await jobs.until(await jobs.hand_in())).status == "completed"
+            assert not faults_left
+            assert draft.input.exists()
+            job = await draft.submit(CountRequest())
+        assert (await jobs.until(job.job_id)).status == "completed"
+
+
+@pytest.mark.parametrize("purge", [False, True])
+async def test_a_client_who_leaves_while_a_job_is_cancelled_leaves_nothing_half_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, purge: bool
+) -> None:
+    async with bench(tmp_path, Count(passes=0)) as jobs:
+        await jobs.hand_in()
+        waiting = await jobs.hand_in(content=b"some recording")
+        await jobs.kind.held.wait()
+        database, scope = jobs.desk.ledger._database, trio.CancelScope()
+        write = database.write
+
+        async def write_and_leave(function: Callable[[Connection], Any]) -> Any:  # noqa: ANN401
+            found = await write(function)
+            scope.cancel(reason="the client has gone")
+            await trio.lowlevel.checkpoint()  # as if it was being committed just then
+            return found
+
+        monkeypatch.setattr(database, "write", write_and_leave)
+        with scope:
+            await (jobs.desk.remove if purge else jobs.desk.cancel)(waiting)
+        assert scope.cancel_called
+        assert jobs.desk.ledger.unfinished == 1
+        assert not input_of(tmp_path, waiting).exists()
+        assert waiting not in [told.job_id for told in jobs.desk.ledger.reports()]
 
 
 async def until_gone(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
 import msgspec
@@ -17,7 +17,7 @@ from voiced.jobs.states import WrongState
 from voiced.store.room import FULL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Generator, Mapping
     from pathlib import Path
 
     from voiced.jobs.kind import JobKind, JobRequest
@@ -33,7 +33,7 @@ CANCEL_S: Final = 10.0
 """How long somebody who cancels a job is made to wait until it has ended."""
 
 CLEAN_S: Final = 5.0
-ADD_S: Final = 60.0
+WRITE_S: Final = 60.0
 
 
 class Desk:
@@ -90,12 +90,13 @@ class Desk:
             if not run.over.is_set():
                 return await self.ledger.get(job_id)
         try:
-            job = await self.ledger.finish(job_id, "cancel", disk_bytes=0)
+            with in_one_go("a job was not cancelled"):
+                job = await self.ledger.finish(job_id, "cancel", disk_bytes=0)
+                if job is not None:
+                    await self._in_thread(self._shelf.tidy, job_id, None)
+                    self._runner.wake()
         except WrongState:  # it is over
             return await self.ledger.get(job_id)
-        if job is not None:
-            await self._in_thread(self._shelf.tidy, job_id, None)
-            self._runner.wake()
         return job
 
     async def remove(self, job_id: str) -> bool:
@@ -108,7 +109,8 @@ class Desk:
             return False
         if not job.over:
             raise JobStillRuns("The job is being ended; try again in a moment.")
-        await self.forget([job_id])
+        with in_one_go("a job was not removed"):
+            await self.forget([job_id])
         return True
 
     async def forget(self, job_ids: list[str]) -> None:
@@ -162,12 +164,9 @@ class Desk:
             device_requested=request.device,
             disk_bytes=size,
         )
-        # Not cut short: the job may have been written when its client goes, and owns its file then.
-        with trio.move_on_after(ADD_S, shield=True):
+        with in_one_go("a job was not written"):
             await self.ledger.add(job)
             draft.submitted = True
-        if not draft.submitted:
-            raise StoreError(f"a job was not written within {ADD_S:g} s")
         self._runner.wake()
         return job
 
@@ -224,6 +223,19 @@ class Draft:
         Raises `JobError` and `JobQueueFull`.
         """
         return await self._desk.take(self, request)
+
+
+@contextmanager
+def in_one_go(failed: str) -> Generator[None, None, None]:
+    """What is written of a job and what follows from that, not cut short when its client goes: it
+    may be written already, and its files and what is counted of it have to fit.
+
+    Raises `StoreError`, with `failed` as its beginning, where it takes too long.
+    """
+    with trio.move_on_after(WRITE_S, shield=True) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise StoreError(f"{failed} within {WRITE_S:g} s")
 
 
 def check_file(kind: JobKind, *, has_file: bool) -> None:

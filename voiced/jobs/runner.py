@@ -90,8 +90,13 @@ class Runner:
                     continue
                 run = self._make_run(job)
                 self._runs[job.job_id] = run  # from here on it is cancelled through its run
-                if not await self._begin(run):
-                    self._drop(run)
+                began = False
+                try:
+                    began = await self._begin(run)
+                finally:
+                    if not began:  # its place is free again, whatever happened
+                        self._drop(run)
+                if not began:
                     continue
                 if self._places() == 0:  # it has become hot just now
                     run.stop("heat")
@@ -111,7 +116,8 @@ class Runner:
                 break
             except StoreError:
                 await trio.sleep(STORE_RETRY_S)
-        await trio.to_thread.run_sync(self._shelf.sweep, kept, limiter=self._limiter)
+        if not self.recovered:  # not after a fault of ours: others hand in files by now
+            await trio.to_thread.run_sync(self._shelf.sweep, kept, limiter=self._limiter)
         self.recovered = True
 
     async def _choose(self) -> Job | None:

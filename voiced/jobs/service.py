@@ -74,4 +74,6 @@ async def _sweep(desk: Desk) -> None:
                 log.info("removed old jobs", count=count)
         except VoicedError as error:
             log.warning("old jobs not removed", cause=str(error))
+        except Exception:
+            log.exception("old jobs not removed")
         await trio.sleep(SWEEP_EVERY_S)
