@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
+import psutil
 import pytest
+import trio
 
+from tests.patience import CEILING_S
 from voiced.bench.barge_in import REPLY_S, measure_barge_in
 from voiced.bench.clip import Clip, synthesise_clip
-from voiced.bench.daemon import STUB_MS, Daemon, open_daemon, stub_engines
+from voiced.bench.daemon import STUB_MS, Daemon, end_process, open_daemon, stub_engines
 from voiced.bench.http import get_json
 from voiced.bench.memory import Round, measure_memory
 from voiced.bench.sessions import run_step
 from voiced.bench.soak import Soak
 from voiced.bench.turn import STAGES, measure_turn
 from voiced.errors import ClientError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -74,6 +86,47 @@ async def test_soak_counts_what_it_did(clip: Clip, monkeypatch: pytest.MonkeyPat
     assert sum(soak.outcome.cancels.values()) == 4
     (sample,) = soak.samples
     assert sample.tasks > 0
+
+
+BENCH = """
+import trio
+from voiced.bench.daemon import open_daemon, stub_engines
+
+async def main():
+    async with open_daemon(stub_engines()) as daemon:
+        print(daemon.pid, flush=True)
+        await trio.sleep_forever()
+
+trio.run(main)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_daemon_and_its_engines_end_when_the_bench_is_killed(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    bench = await trio.lowlevel.open_process(
+        [sys.executable, "-c", BENCH],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    handles: list[int] = []
+    try:
+        with trio.fail_after(CEILING_S):
+            assert bench.stdout is not None
+            said = await bench.stdout.receive_some()
+            daemon = psutil.Process(int(said))
+            handles = [os.pidfd_open(one.pid) for one in (daemon, *daemon.children())]
+            assert len(handles) > 1
+            bench.send_signal(number)
+            for handle in handles:
+                await trio.lowlevel.wait_readable(handle)  # it has ended
+    finally:
+        for handle in handles:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+            os.close(handle)
+        await end_process(bench)
 
 
 async def test_daemon_is_gone_when_its_context_is_left() -> None:

@@ -28,6 +28,9 @@ _REAP_S: Final = 2.0
 _POLL_S: Final = 0.05
 _LOG_TAIL_BYTES: Final = 2_000
 
+TIED: Final = (sys.executable, "-m", "voiced.bench.tied")
+"""Runs a module that ends with this process, however that ends."""
+
 # A bench is one address that opens many connections and sends without the pauses of a person.
 RAISED_LIMITS: Final = {
     "VOICED_LIMITS__CONNECTIONS_PER_ADDRESS": "100000",
@@ -77,7 +80,8 @@ async def open_daemon(
     The settings are those of the file `config`, if one is given, and of `environ`, which wins.
     Other `VOICED_` variables and any other file are kept from it, so that the figures are those of
     known settings. Raises `StartupError` with the end of its log where it does not become ready.
-    Ended with SIGTERM, then SIGKILL after 10 s, when the context is left.
+    Ended with SIGTERM, then SIGKILL after 10 s, when the context is left; at once when this process
+    is killed.
     """
     port = _free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VOICED_")}
@@ -95,8 +99,8 @@ async def open_daemon(
         log_path = place / "log"
         with log_path.open("wb") as log:
             process = await trio.lowlevel.open_process(
-                [sys.executable, "-m", module, "serve", "--config", str(config)],
-                stdin=subprocess.DEVNULL,
+                [*TIED, module, "serve", "--config", str(config)],
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 env={**kept, **settings},
