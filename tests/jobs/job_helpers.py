@@ -10,7 +10,7 @@ import trio
 from msgspec import Meta
 
 from tests.patience import CEILING_S
-from voiced.errors import EngineCrashed
+from voiced.errors import EngineCrashed, EnginePreempted
 from voiced.jobs.desk import Desk
 from voiced.jobs.kind import INPUT_NAME, JobError, JobFrame, JobRequest, TakesFile, Work
 from voiced.jobs.service import open_jobs
@@ -85,6 +85,9 @@ class Count:
             case "engine" if self.faults:
                 self.faults -= 1
                 raise EngineCrashed("the engine crashed")
+            case "way" if self.faults:
+                self.faults -= 1
+                raise EnginePreempted("the engine was needed for a conversation")
             case "always":
                 raise EngineCrashed("the engine crashed")
             case "bug":

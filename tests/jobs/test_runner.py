@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from tests.jobs.job_helpers import Count, CountRequest, bench, input_of
 from tests.telemetry.watching import watching
@@ -153,6 +154,23 @@ async def test_an_engine_that_crashes_is_tried_again_from_the_checkpoint(
         assert await jobs.texts(job.job_id) == THREE
         assert kind.runs == 3
         assert [note.code for note in job.warnings] == ["engine_crashed"]
+
+
+async def test_who_talks_all_day_does_not_make_a_job_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gives way as often as it has to, which is no try and nothing to warn of."""
+    monkeypatch.setattr(faults, "FIRST_WAIT_S", 0.01)
+    kind = Count()
+    kind.faults = 5
+    with capture_logs() as logged:
+        async with bench(tmp_path, kind, tries=2) as jobs:
+            job = await jobs.until(await jobs.hand_in(wrong="way"))
+            assert (job.status, job.warnings) == ("completed", ())
+            assert await jobs.texts(job.job_id) == THREE
+    ways = [line["log_level"] for line in logged if line["event"] == "job gives way"]
+    assert ways == ["info"] * 5
+    assert kind.runs == 6
 
 
 async def test_a_job_that_gets_no_further_is_given_up(

@@ -16,6 +16,7 @@ from voiced.errors import (
     StorageFull,
     StoreError,
     StoreFull,
+    TooHot,
     VoicedError,
     leaves,
 )
@@ -33,6 +34,9 @@ PASSING: Final = (
 )
 """What may go well the next time."""
 
+GIVING_WAY: Final = (EnginePreempted, TooHot)
+"""Of those, what is as it should be: a conversation needed the engine, or it is too hot."""
+
 LASTING: Final = (StorageFull, StoreFull)
 """Of those, what will not until somebody makes room."""
 
@@ -43,11 +47,13 @@ NO_ROOM: Final = Note(StoreFull.code, "The server's disk is full.")
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Whether to try again, and what to say of it; `bug` where the fault is in our code."""
+    """Whether to try again, and what to say of it; `bug` where the fault is in our code, and
+    `gave_way` where there is none."""
 
     again: bool
     note: Note
     bug: bool = False
+    gave_way: bool = False
 
 
 def judge(fault: Exception) -> Verdict:
@@ -62,7 +68,7 @@ def judge(fault: Exception) -> Verdict:
     error = found[0]
     assert isinstance(error, VoicedError)
     again = isinstance(error, PASSING) and not isinstance(error, LASTING)
-    return Verdict(again, Note(error.code, error.public))
+    return Verdict(again, Note(error.code, error.public), gave_way=isinstance(error, GIVING_WAY))
 
 
 def wait_s(tries: int) -> float:

@@ -211,6 +211,11 @@ class Runner:
 
     async def _settle_fault(self, run: Run, fault: Exception) -> None:
         verdict = judge(fault)
+        if verdict.gave_way:
+            log.info("job gives way", job_id=run.job_id, reason=str(fault))
+            self._not_before[run.job_id] = trio.current_time() + wait_s(1)
+            await self._write(run, "requeue", **self._as_before(run))
+            return
         tell = log.error if verdict.bug else log.warning
         tell(
             "job failed" if not verdict.again else "job is tried again later",
