@@ -3,7 +3,7 @@ how warm the processor is."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVarTuple
 
 import structlog
 import trio
@@ -14,7 +14,7 @@ from voiced.thermal.level import Level
 from voiced.thermal.words import words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from voiced.engines.host import EngineHost
     from voiced.engines.http.provider import Provider
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from voiced.telemetry.insights import Insights
     from voiced.thermal.heat import Heat
     from voiced.thermal.level import HeatChange
+
+Ts = TypeVarTuple("Ts")
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +88,7 @@ def tell_of_host(insights: Insights, inspector: Inspector, host: EngineHost) -> 
         if insights.wanted("plugin_status"):
             insights.plugin_status(inspector.host_status(host))
 
-    host.subscribe(state=change, warning=warn)
+    host.subscribe(state=harmless(change), warning=harmless(warn))
 
 
 def tell_of_provider(insights: Insights, inspector: Inspector, provider: Provider) -> None:
@@ -102,8 +104,20 @@ def tell_of_provider(insights: Insights, inspector: Inspector, provider: Provide
         if insights.wanted("plugin_status"):
             insights.plugin_status(inspector.provider_status(provider))
 
-    provider.record.on_warning = warn
-    provider.on_change = change
+    provider.record.on_warning = harmless(warn)
+    provider.on_change = harmless(change)
+
+
+def harmless(tell: Callable[[*Ts], None]) -> Callable[[*Ts], None]:
+    """`tell`, whose faults are logged: who is told of an engine must not be able to end it."""
+
+    def told(*args: *Ts) -> None:
+        try:
+            tell(*args)
+        except Exception:
+            log.exception("those who watch were not told")
+
+    return told
 
 
 def tell_of_heat(insights: Insights, heat: Heat) -> None:

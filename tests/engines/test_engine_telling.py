@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from tests.engines.host_helpers import running_host, spec_for
 from tests.telemetry.watching import watching
@@ -49,6 +50,29 @@ async def test_an_engine_that_is_killed_is_told_of_until_it_works_again() -> Non
     (error,) = seen.payloads("error")
     assert (error["code"], error["subject"]) == ("engine_ended", "llm.obliging")
     assert "signal 9" in error["message"]
+
+
+async def test_an_engine_does_not_end_for_who_is_told_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    insights = Insights()
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(insights, "plugin_status", fail)
+    monkeypatch.setattr(insights, "error", fail)
+    async with running_host(spec_for("Obliging"), POLICY) as host:
+        tell(insights, Lineup(kind="llm", host=host))
+        with insights.watch(), capture_logs() as logged:
+            assert host.pid is not None
+            os.kill(host.pid, signal.SIGKILL)
+            while await host.wait_change() != "ready":
+                pass
+            async with host.request("echo", {}) as call:
+                await call.result()
+    told = [line["event"] for line in logged if line["log_level"] == "error"]
+    assert set(told) == {"those who watch were not told"}
 
 
 async def test_a_full_queue_is_a_warning() -> None:
