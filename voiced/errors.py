@@ -55,6 +55,10 @@ class AudioError(VoicedError):
     status = 400
 
 
+class DecodingFailed(AudioError):
+    """Decoding broke down: most often the file is what does that, and would do it again."""
+
+
 class SpeechError(VoicedError):
     """A text that nothing can be said of."""
 

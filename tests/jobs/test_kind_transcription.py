@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import av
@@ -15,6 +16,7 @@ import trio
 
 from tests.jobs.kind_helpers import (
     DigestStt,
+    DigestUtterance,
     MortalWork,
     run_dying_everywhere,
     run_undisturbed,
@@ -27,7 +29,7 @@ from voiced.cli.engines import open_engine
 from voiced.engines.clients import EngineTts
 from voiced.engines.clients_stt import EngineStt
 from voiced.engines.ports import Priority
-from voiced.errors import AudioError, StorageError
+from voiced.errors import AudioError, DecodingFailed, StorageError
 from voiced.jobs.kind import INPUT_NAME, JobError
 from voiced.jobs.transcription import (
     JOURNAL_NAME,
@@ -41,6 +43,7 @@ from voiced.media.transcripts import TRANSCRIPT_TYPES
 from voiced.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 HOUR_S = 3_600.0
@@ -99,6 +102,62 @@ async def test_death_on_either_side_of_every_commit_changes_nothing(
     assert whole.result is not None
     assert often.result is not None
     assert often.result.read_bytes() == whole.result.read_bytes()
+
+
+class KillingStt(DigestStt):
+    """Ends the decoder while it is at its third stretch, as the kernel does for want of memory."""
+
+    @asynccontextmanager
+    async def transcribe(
+        self,
+        *,
+        language: str,
+        prompt: str = "",
+        word_times: bool = False,
+        priority: Priority = Priority.SPECULATION,
+    ) -> AsyncIterator[DigestUtterance]:
+        if len(self.asked) == 2:
+            for child in psutil.Process().children():
+                if "voiced.media.child" in child.cmdline():
+                    child.kill()
+        async with super().transcribe(
+            language=language, prompt=prompt, word_times=word_times, priority=priority
+        ) as utterance:
+            yield utterance
+
+
+async def test_a_decoder_that_was_killed_is_started_again_and_nothing_repeated(
+    speech: bytes, tmp_path: Path
+) -> None:
+    # Far longer than what a decoder has said in advance.
+    recording = make_recording(tmp_path / "a.wav", speech * 3, 22_050, codec="pcm_s16le")
+    request, killing = TranscriptionRequest(), KillingStt()
+    undisturbed = put(tmp_path / "whole", recording)
+    whole = await run_undisturbed(kind_of(DigestStt()), request, undisturbed)
+    killed = await run_undisturbed(kind_of(killing), request, put(tmp_path / "job", recording))
+    assert len(killing.asked) > 10
+    assert texts(await killed.frames()) == texts(await whole.frames())
+    assert killed.result is not None
+    assert whole.result is not None
+    assert killed.result.read_bytes() == whole.result.read_bytes()
+
+
+async def test_a_recording_that_ends_each_decoder_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    async def break_down(*_: object) -> float:
+        tried.append(1)
+        await trio.lowlevel.checkpoint()
+        raise DecodingFailed("a coder ended without a result")
+
+    monkeypatch.setattr("voiced.jobs.transcription.transcribe_recording", break_down)
+    (tmp_path / INPUT_NAME).touch()
+    work = MortalWork(TranscriptionRequest(), tmp_path, None)
+    with pytest.raises(DecodingFailed):
+        await work.live(kind_of(DigestStt()))
+    assert len(tried) == 2
 
 
 async def test_who_does_not_know_where_the_cutting_stood_repeats(

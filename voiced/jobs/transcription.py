@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from voiced.engines.languages import known_languages, understands
 from voiced.engines.ports import Priority
+from voiced.errors import DecodingFailed
 from voiced.jobs.journal import in_thread, open_journal, write_result
 from voiced.jobs.kind import INPUT_NAME, JobFrame, JobRefused, JobRequest
 from voiced.media import wire
@@ -94,10 +95,19 @@ class Transcription:
     async def run(self, work: Work) -> None:
         """See `JobKind.run`."""
         point = self._begin(work)
-        if point.duration_s is None:
+        broke_at: Point | None = None
+        while point.duration_s is None:
             path = work.directory / JOURNAL_NAME
             async with open_journal(path, point.journal_bytes) as journal:
-                point = await _Run(work, self._stt, journal, point).hear()
+                run = _Run(work, self._stt, journal, point)
+                try:
+                    await run.hear()
+                except DecodingFailed:
+                    # Once more: it was perhaps killed for somebody else, who needed the memory.
+                    if broke_at == run.point:
+                        raise
+                    broke_at = run.point
+            point = run.point
         await publish_transcript(work, point)
 
     def _begin(self, work: Work) -> Point:
@@ -125,14 +135,15 @@ class _Run:
         self._work = work
         self._stt = stt
         self._journal = journal
-        self._point = point
+        self.point = point
+        """What was committed last."""
         self._percent = 0.0
 
-    async def hear(self) -> Point:
+    async def hear(self) -> None:
         request: TranscriptionRequest = self._work.request
         transcriber = Transcriber(
             stt=self._stt,
-            language=self._point.language,
+            language=self.point.language,
             prompt=request.prompt,
             word_times=request.word_times,
             priority=Priority.JOB,
@@ -141,25 +152,24 @@ class _Run:
         self._file: IO[bytes] = await in_thread(path, open, path, "rb")
         with self._file:
             duration_s = await transcribe_recording(
-                self._file.fileno(), self._point.job, transcriber, self._keep, self._advance
+                self._file.fileno(), self.point.job, transcriber, self._keep, self._advance
             )
         if not self._journal.size:
             self._work.warn("no_speech", "No speech was found in the recording.")
-        self._point = msgspec.structs.replace(self._point, duration_s=duration_s)
-        await self._work.commit(msgspec.msgpack.encode(self._point), (), 99.0)
-        return self._point
+        self.point = msgspec.structs.replace(self.point, duration_s=duration_s)
+        await self._work.commit(msgspec.msgpack.encode(self.point), (), 99.0)
 
     async def _keep(self, heard: Heard) -> None:
         self._count(heard.passage.end_s, heard.duration_s)
         self._work.timing(self._stt.info.name, heard.engine_s)
         await self._journal.append(msgspec.json.encode(heard.passage) + b"\n")
-        self._point = msgspec.structs.replace(
-            self._point,
-            job=msgspec.structs.replace(self._point.job, resume=heard.after),
+        self.point = msgspec.structs.replace(
+            self.point,
+            job=msgspec.structs.replace(self.point.job, resume=heard.after),
             journal_bytes=await self._journal.sync(),
-            language=self._point.language or heard.passage.language,
+            language=self.point.language or heard.passage.language,
         )
-        checkpoint = msgspec.msgpack.encode(self._point)
+        checkpoint = msgspec.msgpack.encode(self.point)
         await self._work.commit(checkpoint, frames_of(heard.passage), self._percent)
         await self._work.pause_point()
 

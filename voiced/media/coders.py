@@ -15,7 +15,7 @@ import trio
 from voiced.engines.childlog import log_child_line
 from voiced.engines.process import ChildProcess, child_environment
 from voiced.engines.wire import FrameError
-from voiced.errors import AudioError, MediaError, VoicedError
+from voiced.errors import AudioError, DecodingFailed, MediaError, VoicedError
 from voiced.media import wire
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Coder:
         """Its next message but `Began`. Raises `AudioError` where it says that it cannot do it.
 
         Where it crashes, hangs or uses up what it may, that is `MediaError` of an encoder; of a
-        decoder it is `AudioError` too, since it would go the same way again.
+        decoder it is `DecodingFailed`, an `AudioError`, since it mostly goes the same way again.
         """
         while not self._messages:
             rested = self._resting
@@ -151,6 +151,8 @@ async def _open_coder(
         raise failure
 
 
-def _undecodable(message: str) -> AudioError:
+def _undecodable(message: str) -> DecodingFailed:
     log.warning("decoding broke down", cause=message)
-    return AudioError(message, public="The file could not be decoded: it is damaged, or too much.")
+    return DecodingFailed(
+        message, public="The file could not be decoded: it is damaged, or too much."
+    )
