@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -34,6 +35,11 @@ engine.MAX_SHRINKING_SECONDS = 30
 settings.register_profile("voiced", _ANY_MACHINE, derandomize=True, database=None)
 settings.register_profile("explore", _ANY_MACHINE, max_examples=2_000)
 settings.load_profile("voiced")
+
+
+# A shell ignores Ctrl-C for what it runs in the background, and so would the commands under test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _descriptors() -> dict[int, str]:

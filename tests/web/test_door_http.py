@@ -87,6 +87,11 @@ async def test_health_and_readiness() -> None:
             "engines": {"stt": {"name": "fake", "state": "ready", "restarts": 0, "queue": 0}},
             "providers": {},
             "degraded": [],
+            "heat": {
+                "level": "warm",
+                "celsius": 76.0,
+                "words": "The processor is warm (76 °C).",
+            },
         }
         status.is_ready = False
         response = await ask(port, get("/ready"))
