@@ -249,6 +249,24 @@ async def test_the_queue_is_bounded(tmp_path: Path) -> None:
         await jobs.hand_in()
 
 
+async def test_the_queue_is_bounded_for_those_who_come_at_the_same_time(tmp_path: Path) -> None:
+    async with bench(tmp_path, Count(passes=0), queue=2) as jobs:
+        refused: list[JobQueueFull] = []
+
+        async def try_it() -> None:
+            try:
+                await jobs.hand_in()
+            except JobQueueFull as error:
+                refused.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(try_it)
+        assert jobs.desk.ledger.unfinished == 2
+        assert len(refused) == 3
+        assert len(list((tmp_path / "jobs").iterdir())) == 2
+
+
 async def test_the_room_for_files_is_bounded(tmp_path: Path) -> None:
     async with bench(tmp_path, Count(passes=0), disk_mb=0.001) as jobs:
         first = await jobs.hand_in(content=b"x" * 900)

@@ -54,6 +54,7 @@ class Desk:
         self._runner = runner
         self._limiter = trio.CapacityLimiter(2)  # of its own, see Runner
         self._drafts: set[Draft] = set()
+        self._taking = 0  # jobs on their way into the queue: bringing a file to disk takes a while
 
     @property
     def ready(self) -> bool:
@@ -152,6 +153,13 @@ class Desk:
         check_file(kind, has_file=draft.has_file)
         request = kind.check(request, has_file=draft.has_file)
         self._check_queue()
+        self._taking += 1
+        try:
+            return await self._keep(draft, kind, request)
+        finally:
+            self._taking -= 1
+
+    async def _keep(self, draft: Draft, kind: JobKind, request: JobRequest) -> Job:
         if not draft.has_file:
             await self._in_thread(self._shelf.tidy, draft.job_id, None)
         # Whoever is told that a job was taken may cut the power then.
@@ -173,9 +181,9 @@ class Desk:
     def _check_queue(self) -> None:
         if not self.ready:
             raise StoreError("the jobs of the last daemon were not read yet")
-        if self.ledger.unfinished >= self._settings.queue:
+        if (count := self.ledger.unfinished + self._taking) >= self._settings.queue:
             raise JobQueueFull(
-                f"{self.ledger.unfinished} jobs wait or are worked on already (jobs.queue); try "
+                f"{count} jobs wait or are worked on already (jobs.queue); try "
                 "again when one is done."
             )
 
