@@ -86,7 +86,7 @@ async def test_calls_that_lead_nowhere_come_to_an_end(running: Daemon, cue: str)
         with trio.fail_after(CEILING_S):
             done = await client.type_in(f"what of the {cue}")
         assert (done["status"], heard(done)) == ("completed", APOLOGY)
-        assert done["voiced"]["missing"] == {"llm": "engine_failed"}
+        assert done["voiced"]["missing"] == {"llm": "no_answer"}
         await goes_on(client)
 
 

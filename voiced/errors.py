@@ -200,6 +200,8 @@ class EngineFailed(EngineError):
 class NoAnswer(EngineFailed):
     """A language model went on asking for tools and gave no answer."""
 
+    code = "no_answer"
+
 
 class ProviderFailed(EngineError):
     """A server that is used as an engine could not be reached, refused, or sent nonsense.
