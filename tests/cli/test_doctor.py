@@ -77,7 +77,7 @@ def test_an_engine_that_cannot_start_is_named_and_the_others_are_still_checked(
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert "failed  stt engine: stt.engine: there is no 'telepathy'; allowed: " in out
-    assert "what to do: see stt.engine, stt.options, llm.sentences and llm.home" in out
+    assert "what to do: see stt.engine in the settings (now telepathy)" in out
     assert "ok      tts engine" in out
     assert "1 of 12 checks failed" in out
 

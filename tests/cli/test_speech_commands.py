@@ -183,6 +183,19 @@ async def test_transcript_is_printed_or_saved_in_the_format_asked_for(
     assert sorted(os.listdir(tmp_path)) == [spoken.name, out.name]
 
 
+async def test_who_gets_an_empty_file_is_told_why(tmp_path: Path) -> None:
+    spoken, quiet, out = (tmp_path / name for name in ("nonsense.wav", "quiet.wav", "said.srt"))
+    nonsense = "Purple bicycles dream loudly of marmalade."
+    assert (await run_voiced("say", nonsense, "--out", str(spoken))).returncode == 0
+    saved = await run_voiced("transcribe", str(spoken), "--out", str(out))
+    assert (saved.returncode, saved.stdout) == (0, f"0 utterances saved as {out}\n".encode())
+    assert saved.stderr == b"There was speech, and nothing of it was understood.\n"
+    quiet.write_bytes(encode_wav(bytes(64_000), 16_000))
+    printed = await run_voiced("transcribe", str(quiet), "--format", "srt")
+    assert (printed.returncode, printed.stdout) == (0, b"")
+    assert printed.stderr == b"No speech was found in the recording.\n"
+
+
 async def test_book_is_said_into_a_file(tmp_path: Path) -> None:
     text, out = tmp_path / "book.md", tmp_path / "book.mp3"
     text.write_text("# Good morning\n\n- everybody\n- here\n\n```\nnot this\n```\n")

@@ -102,8 +102,19 @@ class DigestStt:
         yield DigestUtterance(word_times)
 
 
+class DeafStt(DigestStt):
+    """Hears that somebody speaks, and understands nothing."""
+
+    @asynccontextmanager
+    async def transcribe(self, **asked: Any) -> AsyncIterator[DigestUtterance]:  # noqa: ANN401
+        async with super().transcribe(**asked) as utterance:
+            utterance.deaf = True
+            yield utterance
+
+
 class DigestUtterance:
     partial: Partial | None = None
+    deaf = False
 
     def __init__(self, word_times: bool) -> None:
         self._pcm = bytearray()
@@ -121,9 +132,9 @@ class DigestUtterance:
 
     async def finish(self) -> Transcript:
         await trio.lowlevel.checkpoint()
-        text = hashlib.sha256(self._pcm).hexdigest()
+        text = "" if self.deaf else hashlib.sha256(self._pcm).hexdigest()
         seconds = len(self._pcm) / 32_000
-        words = (Timed(start=0.1, end=seconds, text=text),) if self._word_times else ()
+        words = (Timed(start=0.1, end=seconds, text=text),) if self._word_times and text else ()
         return Transcript(text=text, confidence=0.75, duration_s=seconds, words=words)
 
 

@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from tests.jobs.kind_helpers import (
+    DeafStt,
     DigestStt,
     DigestUtterance,
     MortalWork,
@@ -282,6 +283,17 @@ async def test_silence_is_told_and_no_failure(tmp_path: Path) -> None:
     assert await work.frames() == []
     assert work.result is not None
     assert json.loads(work.result.read_bytes())["segments"] == []
+
+
+async def test_speech_that_is_not_understood_is_told_and_no_failure(
+    speech: bytes, tmp_path: Path
+) -> None:
+    recording = make_recording(tmp_path / "a.wav", speech, 22_050, codec="pcm_s16le")
+    work = await run_undisturbed(
+        kind_of(DeafStt()), TranscriptionRequest(), put(tmp_path / "job", recording)
+    )
+    assert [code for code, _ in work.warnings] == ["nothing_understood"]
+    assert await work.frames() == []
 
 
 @pytest.mark.parametrize("content", [b"", b"Dear Sirs, " * 400], ids=["empty", "text"])

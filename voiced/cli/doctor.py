@@ -33,9 +33,12 @@ ENGINE_START_S = 90.0
 
 # Where else the reason for an engine that does not start may lie.
 _ALSO_SEE = {
-    "stt": ", stt.options, llm.sentences and llm.home",
-    "llm": ", llm.options, llm.sentences and llm.home",
-    "tts": ", tts.voice and tts.options",
+    "phrases": ", stt.options, llm.sentences and llm.home",
+    "assistant": ", llm.options, llm.sentences and llm.home",
+    "espeak": ", tts.voice and tts.options",
+    "whisper": ", stt.model and stt.options",
+    "llama": ", llm.model and llm.options",
+    "piper": ", tts.voice and tts.options",
 }
 
 
@@ -153,7 +156,7 @@ def check_engines(settings: Settings) -> Iterable[Finding]:
         yield _guarded(
             f"{kind} engine",
             partial(run_trio, _start_engine, settings, kind),
-            remedy=f"see {kind}.engine{_ALSO_SEE[kind]} in the settings (now {name})",
+            remedy=f"see {kind}.engine{_ALSO_SEE.get(name, '')} in the settings (now {name})",
         )
 
 

@@ -15,7 +15,7 @@ from voiced.cli.options import add_config_option, add_json_option
 from voiced.cli.results import put_in_place, workplace
 from voiced.cli.running import run_trio
 from voiced.errors import UsageError
-from voiced.jobs.transcription import TranscriptionRequest
+from voiced.jobs.transcription import NO_SPEECH, NOTHING_UNDERSTOOD, TranscriptionRequest
 from voiced.media.transcripts import TranscriptFormat
 from voiced.settings_loader import load_settings
 
@@ -72,10 +72,14 @@ def run(args: argparse.Namespace) -> int:
                 shutil.copyfileobj(lines, sys.stdout)
     if args.json:
         print(msgspec.json.encode(make_report(done.heard, settings.stt.engine, args.out)).decode())
-    elif args.out is not None:
-        print(f"{len(done.heard)} utterances saved as {args.out}")
     elif wanted is None:
         show(done.heard)
+    else:
+        understood = sum(1 for one in done.heard if one.text)
+        if args.out is not None:
+            print(f"{understood} utterances saved as {args.out}")
+        if not understood:
+            print(NOTHING_UNDERSTOOD if done.heard else NO_SPEECH, file=sys.stderr)
     return 0
 
 

@@ -50,6 +50,6 @@ def progress_of(job: Job, reason: str | None) -> Progress:
         job_id=job.job_id,
         kind=job.kind,
         status=job.status,
-        percent=job.progress or 0.0,
+        percent=round(job.progress or 0.0, 1),
         reason=reason[:MOST_WORDS] if reason else None,
     )

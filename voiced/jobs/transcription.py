@@ -40,6 +40,10 @@ JOURNAL_NAME: Final = "passages"
 
 MOST_PROMPT: Final = 2_000
 
+NO_SPEECH = "No speech was found in the recording."
+NOTHING_UNDERSTOOD = "There was speech, and nothing of it was understood."
+"""Said where a result is empty all the same: whoever sees an empty file asks why."""
+
 
 class TranscriptionRequest(
     JobRequest, frozen=True, kw_only=True, tag_field="type", tag="transcription"
@@ -155,7 +159,9 @@ class _Run:
                 self._file.fileno(), self.point.job, transcriber, self._keep, self._advance
             )
         if not self._journal.size:
-            self._work.warn("no_speech", "No speech was found in the recording.")
+            self._work.warn("no_speech", NO_SPEECH)
+        elif not await self._work.frames():
+            self._work.warn("nothing_understood", NOTHING_UNDERSTOOD)
         self.point = msgspec.structs.replace(self.point, duration_s=duration_s)
         await self._work.commit(msgspec.msgpack.encode(self.point), (), 99.0)
 

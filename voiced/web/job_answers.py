@@ -70,7 +70,7 @@ def extended(job: Job, frames: list[JobFrame]) -> ExtendedJob:
     warnings = [*job.warnings, *([job.error] if job.error else [])]
     return ExtendedJob(
         **_six(job, frames),
-        progress=UNSET if job.progress is None else job.progress,
+        progress=UNSET if job.progress is None else round(job.progress, 1),
         plugin_timings=job.timings or UNSET,
         warnings=warnings or UNSET,
     )
@@ -82,7 +82,7 @@ def summary(job: Job) -> JobSummary:
         job_id=job.job_id,
         type=job.kind,
         status=job.status,
-        progress=job.progress,
+        progress=None if job.progress is None else round(job.progress, 1),
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
