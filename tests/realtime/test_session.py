@@ -560,7 +560,7 @@ async def test_a_model_that_never_stops_asking_for_tools_is_stopped(
         talk.type_in("what time is it")
         done = (await talk.until("response.done"))["response"]
         assert done["status"] == "completed"
-        assert done["voiced"]["missing"] == {"llm": "engine_failed"}
+        assert done["voiced"]["missing"] == {"llm": "no_answer"}
         said = talk.text("response.output_audio_transcript.delta")
         assert said == "Sorry, I cannot answer that at the moment."
         assert 1 < len(toolbox.called) < 10
