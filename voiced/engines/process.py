@@ -91,7 +91,10 @@ class ChildProcess:
             bufsize=0,
             env=dict(environ),
             pass_fds=pass_fds,
-            start_new_session=True,  # Ctrl-C in a terminal is for the daemon
+            # A process group of its own: Ctrl-C in a terminal is for the daemon. No session of its
+            # own: Linux gives each session the same share of the CPU (sched(7), autogroup), and the
+            # engine's nice level would count for nothing beside the daemon.
+            process_group=0,
         )
         assert popen.stdin is not None
         assert popen.stdout is not None
