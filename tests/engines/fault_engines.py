@@ -126,6 +126,7 @@ class Obliging:
             "comm": Path("/proc/self/comm").read_text().strip(),
             "cmdline": Path("/proc/self/cmdline").read_bytes().split(b"\0"),
             "session": os.getsid(0),
+            "group": os.getpgid(0),
             "pid": os.getpid(),
             "modules": sorted(__import__("sys").modules),
             "fds": len(os.listdir("/proc/self/fd")),

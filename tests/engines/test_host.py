@@ -19,7 +19,7 @@ from tests.patience import CEILING_S
 from voiced.engines.host import EngineHost
 from voiced.engines.owner import request_owner
 from voiced.engines.ports import Priority
-from voiced.engines.spec import NICE, HostPolicy
+from voiced.engines.spec import HostPolicy
 from voiced.errors import (
     EngineBusy,
     EngineCrashed,
@@ -389,16 +389,6 @@ async def test_what_an_engine_has_started_goes_with_it() -> None:
         with pytest.raises(EngineCrashed):
             await ask(host, "leave")
         await wait_gone(grandchild)
-
-
-async def test_an_engine_gives_way_to_the_daemon() -> None:
-    async with running_host(OBLIGING) as host:
-        assert host.pid is not None
-        ours, its = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (0, host.pid))
-        assert its == min(ours + NICE["llm"], 19)
-        # Linux weighs nice levels within a session only; Ctrl-C goes to a process group.
-        assert os.getsid(host.pid) == os.getsid(0)
-        assert os.getpgid(host.pid) == host.pid
 
 
 async def test_only_conversation_waits_for_a_restart_and_not_for_ever(tmp_path: Path) -> None:

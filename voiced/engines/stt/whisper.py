@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from voiced.engines.placement import keep_apart, threads_at_work
 from voiced.engines.ports import EARLY, PARTIALS, WORD_TIMES, EngineInfo
 from voiced.engines.stt.whisper_calls import Caller, Turns
 from voiced.engines.stt.whisper_decoder import AUTO, WindowDecoder
@@ -94,10 +95,14 @@ class WhisperEngine:
         return self._model
 
     def warm_up(self) -> None:
-        """Run encoder and decoder once: the first runs of a model allocate."""
+        """Run encoder and decoder once: first runs allocate, and start the model's threads."""
         model = self.model
-        encoded = model.encode(np.zeros(RATE, np.float32), LEAST_FRAMES)
-        model.decode(encoded, model.prompt(model.languages[0], ""), [])
+
+        def work() -> None:
+            encoded = model.encode(np.zeros(RATE, np.float32), LEAST_FRAMES)
+            model.decode(encoded, model.prompt(model.languages[0], ""), [])
+
+        keep_apart(threads_at_work(work))
 
     def run(self, work: Work) -> Mapping[str, Any]:
         """Answer `transcribe` requests, as `ChildEngine.run` describes them.
