@@ -117,10 +117,12 @@ def write_scripted(
     template: str | None = TEMPLATE,
     context: int = 2048,
     endless: bool = False,
+    framed: bool = False,
 ) -> Path:
     """Write a model that answers each cue with the pieces given; the newest cue in the
     conversation counts. Every piece is a token of its own and may occur once only; `<0xC3>` is
-    that byte. An `endless` one begins anew at the end of its answer."""
+    that byte. An `endless` one begins anew at the end of its answer. A `framed` one wants each
+    text between a token that begins it and one that ends it."""
     scripts = [list(default), *map(list, answers.values())]
     pieces = [piece for script in scripts for piece in script]
     words = _Words([*answers, *pieces], fillers=0)
@@ -153,6 +155,8 @@ def write_scripted(
     looks[HEAD - 2], looks[HEAD - 1] = np.cos(np.pi / 4), np.sin(np.pi / 4)
     strength = np.sqrt(LOOK * np.sqrt(HEAD) / scale)
     writer = _writer(path, words, template, context=context, width=width, inner=32, layers=1)
+    writer.add_add_bos_token(framed)
+    writer.add_add_eos_token(framed)
     _attention(writer, heads=1, kv_heads=1)
     writer.add_rope_freq_base(float(ROPE_BASE))
     tensors = {
@@ -190,6 +194,7 @@ def write_random(path: Path, shape: Shape, *, template: str = TEMPLATE, seed: in
         inner=shape.inner,
         layers=shape.layers,
     )
+    writer.add_add_bos_token(False)
     _attention(writer, heads=shape.heads, kv_heads=shape.kv_heads, head=head)
     writer.add_rope_freq_base(10_000.0)
 
@@ -253,8 +258,9 @@ def _writer(
     width: int,
     inner: int,
     layers: int,
+    architecture: str = "llama",
 ) -> gguf.GGUFWriter:
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, architecture)
     writer.add_name(path.stem)
     writer.add_context_length(context)
     writer.add_embedding_length(width)
@@ -269,7 +275,6 @@ def _writer(
     writer.add_eos_token_id(EOS)
     writer.add_eot_token_id(words.ids[IM_END])
     writer.add_unk_token_id(UNKNOWN)
-    writer.add_add_bos_token(False)
     writer.add_add_space_prefix(False)
     if template is not None:
         writer.add_chat_template(template)

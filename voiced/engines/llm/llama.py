@@ -27,6 +27,7 @@ from voiced.engines.llm.llama_library import (
     LlamaShape,
     open_library,
 )
+from voiced.engines.llm.llama_options import LlamaOptions
 from voiced.engines.llm.llama_sampler import Sampler, Sampling, call_grammar
 from voiced.engines.llm.memory_need import check_memory
 from voiced.engines.llm.prompt import Dialect, Prompt, Prompter, dialect_of
@@ -51,27 +52,6 @@ HELD_MARKS = (
     *("[ARGS]", "[CALL_ID]"),
 )
 """Texts of control tokens that mean something here; all others are never seen."""
-
-
-class LlamaOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `[llm]` of the settings says to this engine; see config/voiced.toml."""
-
-    models_directory: str = "models"
-    model: str = ""
-    chat_template: str = ""
-    context: int = 4096
-    conversations: int = 2
-    threads: int = 2
-    threads_batch: int = 0
-    batch: int = 128
-    temperature: float = 0.6
-    top_k: int = 40
-    top_p: float = 0.95
-    min_p: float = 0.05
-    repeat_penalty: float = 1.0
-    seed: int = -1
-    stop: tuple[str, ...] = ()
-    tell_time: bool = True
 
 
 class LlamaEngine:
@@ -129,7 +109,7 @@ class LlamaEngine:
         return LlamaShape(
             context=context,
             sequences=self._options.conversations,
-            batch=self._options.batch,
+            batch=min(self._options.batch, context),
             threads=self._options.threads,
             threads_batch=self._options.threads_batch or len(os.sched_getaffinity(0)),
         )
@@ -159,8 +139,10 @@ class LlamaEngine:
     def warm_up(self) -> None:
         """Compute a batch and a token: the first run allocates."""
         tokens = self._context.vocabulary.tokens(self._template.render([HELLO]))
-        self._context.decode(0, tokens[: self._options.batch], 0)
-        self._context.decode(0, tokens[-1:], min(len(tokens), self._options.batch))
+        shape = self._context.shape
+        first = tokens[: min(shape.batch, shape.context - 1)]
+        self._context.decode(0, first, 0)
+        self._context.decode(0, tokens[-1:], len(first))
         self._context.truncate(0, 0)
 
     def close(self) -> None:

@@ -8,29 +8,22 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import os
 import sys
-from functools import cache
 from importlib.metadata import requires
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
+from voiced.engines.llm.llama_log import Native, log_of
 from voiced.errors import EngineFailed, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-Native: TypeAlias = Any
-"""Something of llama.cpp's, whose bindings may be missing where types are checked."""
-
 PACKAGE = "llama-cpp-python"
-
-ERROR_LEVEL = 4
-"""Of ggml's log; warnings tell of every stop, which is no news."""
-
-CAUSE = "error loading model: "
 
 PIECE_BYTES = 256
 ATTRIBUTE_CONTROL = 1 << 3
@@ -80,32 +73,6 @@ def _nothing() -> None:
     pass
 
 
-class LogTail:
-    """Takes llama.cpp's log, and keeps the newest errors, to name a cause."""
-
-    def __init__(self, library: Native) -> None:
-        self.errors: list[str] = []
-        self._callback = library.llama_log_callback(self._take)
-        library.llama_log_set(self._callback, ctypes.c_void_p(0))
-
-    def _take(self, level: int, text: bytes, _user_data: object) -> None:
-        if level == ERROR_LEVEL:
-            line = " ".join(text.decode("utf-8", "replace").split())
-            self.errors = [*self.errors[-7:], line]
-
-    def cause(self) -> str:
-        """Why the last thing failed, in llama.cpp's words."""
-        told = [line.partition(CAUSE)[2] for line in self.errors if CAUSE in line]
-        return told[-1] if told else self.errors[-1] if self.errors else "it does not say why"
-
-
-@cache
-def log_of(library: Native) -> LogTail:
-    """The one log that llama.cpp has in a process. It lives as long: llama.cpp calls it whenever
-    it likes, and a function that was freed would be the end."""
-    return LogTail(library)
-
-
 class Vocabulary:
     """Text to tokens and back."""
 
@@ -120,9 +87,11 @@ class Vocabulary:
             self._ends[token] = library.llama_vocab_is_eog(vocab, token)
             attributes = library.llama_vocab_get_attr(vocab, token)
             self._controls[token] = bool(attributes & ATTRIBUTE_CONTROL)
-        self.bos = self._named(library.llama_vocab_bos(vocab))
+        begin = library.llama_vocab_bos(vocab)
+        self.bos = self._named(begin)
         self.eos = self._named(library.llama_vocab_eos(vocab))
-        self._adds_bos = bool(library.llama_vocab_get_add_bos(vocab))
+        adds = library.llama_vocab_get_add_bos(vocab) and begin >= 0
+        self._in_front = [int(begin)] if adds else []
 
     @property
     def handle(self) -> Native:
@@ -134,17 +103,21 @@ class Vocabulary:
         """All control tokens and their texts."""
         return {token: self._named(token) for token in range(self.size) if self._controls[token]}
 
-    def tokens(self, text: str, *, begins: bool = True) -> list[int]:
-        """A prompt as tokens, its control tokens read as such. `begins`: a token that begins every
-        text is put in front, where the model wants one and the text has none."""
-        data = text.encode("utf-8", "surrogatepass")
-        special = begins and self._adds_bos and not (self.bos and text.startswith(self.bos))
+    def tokens(self, text: str) -> list[int]:
+        """A prompt as tokens, its control tokens read as such. A token that begins every text is
+        put in front, where the model wants one and the text has none.
+
+        Not by llama.cpp: it would put the one that ends every text behind, where a model has that,
+        and a model that reads it has nothing more to say.
+        """
+        data = text.encode("utf-8", "replace")
         room = len(data) + 8
         found = (ctypes.c_int32 * room)()
-        count = self._lib.llama_tokenize(self._vocab, data, len(data), found, room, special, True)
+        count = self._lib.llama_tokenize(self._vocab, data, len(data), found, room, False, True)
         if count < 0:
             raise EngineFailed("a text could not be cut into tokens")
-        return list(found[:count])
+        begun = bool(self.bos) and text.startswith(self.bos)
+        return [*([] if begun else self._in_front), *found[:count]]
 
     def piece(self, token: int, *, control: bool = False) -> bytes:
         """The bytes of a token; nothing for a control token, unless these are wanted."""
@@ -176,11 +149,12 @@ class LlamaContext:
         """Raises `ModelError` with llama.cpp's reason."""
         self._lib = library
         self._log = log_of(library)
+        self._log.forget()
         self.shape = shape
         library.llama_backend_init()
         params = library.llama_model_default_params()
         params.n_gpu_layers = 0
-        self._model = library.llama_model_load_from_file(str(path).encode(), params)
+        self._model = library.llama_model_load_from_file(os.fsencode(path), params)
         if not self._model:
             raise ModelError(f"cannot load the GGUF model {path}: {self._log.cause()}")
         if library.llama_model_has_encoder(self._model):
@@ -190,10 +164,16 @@ class LlamaContext:
             library.llama_model_is_recurrent(self._model)
             or library.llama_model_is_hybrid(self._model)
         )
-        """Whether the start of a sequence can be taken over into another."""
+        """Whether the start of a sequence can be taken over into another. Where it cannot, the
+        model has a state in place of the tokens: what was computed in part has spoilt it."""
         self._flag = ctypes.create_string_buffer(2)
         self._context = self._open_context(path)
         self._memory = library.llama_get_memory(self._context)
+        if not self._memory:  # it would compute, and remember nothing
+            raise ModelError(
+                f"{path} is a model of a kind that does not write word by word, not a language "
+                "model; choose one that chats"
+            )
         self._batch = library.llama_batch_init(shape.batch, 0, 1)
         self.evaluated = 0
         """Tokens computed so far."""
@@ -277,11 +257,13 @@ class LlamaContext:
         for start in range(0, len(tokens), self.shape.batch):
             part = tokens[start : start + self.shape.batch]
             self._fill(sequence, part, position + start, last=start + len(part) == len(tokens))
+            self._log.forget()
             status = self._lib.llama_decode(self._context, self._batch)
             if status == ABORTED:
                 raise Aborted
             if status != DECODED:
-                raise EngineFailed(f"llama.cpp could not compute ({status}): {self._log.cause()}")
+                cause = "no room is left" if status == NO_ROOM else self._log.cause()
+                raise EngineFailed(f"llama.cpp could not compute ({status}): {cause}")
             self.evaluated += len(part)
             went_on()
 

@@ -17,7 +17,8 @@ from voiced.errors import EngineFailed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from voiced.engines.llm.llama_library import LlamaContext, Native
+    from voiced.engines.llm.llama_library import LlamaContext
+    from voiced.engines.llm.llama_log import Native
 
 CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 """llama_token_data."""
