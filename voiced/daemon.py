@@ -22,6 +22,7 @@ import msgspec
 import trio
 
 from voiced.assistant.announcements import announcements_of
+from voiced.engines.budget import check_budget
 from voiced.engines.heat import follow_heat
 from voiced.engines.lineup import Lineup, make_llm, make_stt, make_tts, open_lineup
 from voiced.engines.ports import Llm, Stt, Tts
@@ -180,7 +181,10 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
 @asynccontextmanager
 async def open_engines(settings: Settings, hearts: Hearts, heat: Heat) -> AsyncIterator[Engines]:
     """Start every engine process, together, and yield when all are warm. Servers that are used as
-    engines are looked at beside that, and waited for by nobody."""
+    engines are looked at beside that, and waited for by nobody.
+
+    Raises `ModelError` where the engines together need more memory than is free.
+    """
     vad = SileroVad.load()
     async with (
         open_lineup(settings, "stt", hearts) as stt,
@@ -191,6 +195,7 @@ async def open_engines(settings: Settings, hearts: Hearts, heat: Heat) -> AsyncI
         lineups = (stt, llm, tts)
         hosts = tuple(chain.from_iterable(lineup.hosts for lineup in lineups))
         follow_heat(heat, hosts)
+        await check_budget([host.spec for host in hosts])
         async with trio.open_nursery() as starting:
             for host in hosts:
                 starting.start_soon(nursery.start, host.serve)

@@ -7,21 +7,22 @@ import http.server
 import json
 import socket
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.models.piper_voice import write_voice
 from tests.patience import CEILING_S
 from voiced.__main__ import main
-from voiced.cli import checks
+from voiced.cli import checks, model_checks
 from voiced.models.install import Installer, Request
+from voiced.models.recommended import SERVICE_SHARE
 from voiced.models.source import parse_source
 from voiced.settings import Server, Thermal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -311,6 +312,39 @@ def test_a_model_that_is_not_whole_fails(piper: Path, capsys: pytest.CaptureFixt
     (piper / "mine" / "mine.onnx").unlink()
     assert main(["doctor", "--json"]) == 1
     assert "mine.onnx is missing" in _report(capsys)["piper model"]["detail"]
+
+
+def test_the_models_together_fit_the_memory_as_the_daemon_reckons(
+    piper: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def memory() -> dict[str, Any]:
+        main(["doctor", "--json"])
+        return dict(_report(capsys)["memory for models"])
+
+    assert memory()["state"] == "ok"
+    assert "MiB together, and" in memory()["detail"]
+    # The unit's bound is not the machine's.
+    unit = (Path(__file__).parents[2] / "systemd" / "voiced.service").read_text()
+    assert f"\nMemoryMax={SERVICE_SHARE:.0%}\n" in unit
+    monkeypatch.setattr(model_checks, "whole_memory", lambda: 300 << 20)
+    finding = memory()
+    assert finding["state"] == "note"
+    assert "voiced may take 240 MiB (MemoryMax)" in finding["detail"]
+    monkeypatch.setattr(model_checks, "free_memory", lambda: 400 << 20)
+    finding = memory()
+    assert finding["state"] == "failed"
+    assert "the engines need about" in finding["detail"]
+    assert f"{piper}/mine/mine.onnx" in finding["detail"]
+    assert "400 MiB are free" in finding["detail"]
+    monkeypatch.setattr(model_checks, "is_voiced", lambda server: True)
+    finding = memory()
+    assert finding["state"] == "note"
+    assert "voiced, which runs here, has its own; 400 MiB are free" in finding["detail"]
+
+
+def test_without_models_their_memory_is_no_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor", "--json"])
+    assert "memory for models" not in _report(capsys)
 
 
 def test_what_lies_in_the_models_directory_half_done_is_a_note(

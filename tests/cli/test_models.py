@@ -19,6 +19,7 @@ from tests.models.piper_voice import write_voice
 from tests.models.small_models import write_gguf, write_whisper
 from tests.patience import CEILING_S
 from voiced.__main__ import main
+from voiced.engines import memory
 from voiced.models.recommended import SETS, ModelSet
 from voiced.models.source import HubSource, parse_source
 
@@ -250,6 +251,22 @@ def test_a_recommendation_tells_what_to_type(capsys: pytest.CaptureFixture[str])
     assert call(capsys, "recommend")[0] == 0
 
 
+def test_a_recommendation_tells_when_the_daemon_would_refuse_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "would not start" not in call(capsys, "recommend", "--memory-gb", "2")[1]
+    assert (
+        "voiced may take 800 MB here, and would not start"
+        in (call(capsys, "recommend", "--memory-gb", "1")[1])
+    )
+    monkeypatch.setattr(memory, "free_memory", lambda: 2 * 10**9)
+    monkeypatch.setattr(memory, "whole_memory", lambda: 4 * 10**9)
+    assert json.loads(call(capsys, "recommend", "--json")[1])["fits"] is True
+    monkeypatch.setattr(memory, "free_memory", lambda: 10**9)
+    assert json.loads(call(capsys, "recommend", "--json")[1])["fits"] is False
+    assert "voiced may take 1000 MB here now, and would not" in call(capsys, "recommend")[1]
+
+
 @pytest.mark.parametrize("models", SETS, ids=lambda models: f"{models.memory_gb}")
 def test_a_recommended_set_fits_and_its_sources_are_understood(models: ModelSet) -> None:
     """Half of the memory is left to the system and to what else runs there."""
@@ -257,6 +274,7 @@ def test_a_recommended_set_fits_and_its_sources_are_understood(models: ModelSet)
     assert [choice.kind for choice in models.choices] == ["stt", "llm", "tts"]
     page = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
     for choice in models.choices:
+        assert f"| {choice.memory_mb} MB | `{choice.source}` |" in page
         source = parse_source(choice.source, {})
         assert isinstance(source, HubSource)
         assert choice.name in {PurePosixPath(source.file).stem, source.repository.split("/")[1]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from voiced.engines.memory import free_memory
+from voiced.engines.memory import free_memory, whole_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,9 +37,15 @@ def test_a_limit_of_any_group_above_counts(tmp_path: Path) -> None:
     }
     root = machine(tmp_path, available_kb=1000, group="/a/b", files=files)
     assert free_memory(root) == 400_000
+    assert whole_memory(root) == 99 * 1024
     outside = machine(tmp_path / "other", available_kb=1000, group="/../..", files={})
     assert free_memory(outside) == 1_024_000
 
 
+def test_the_memory_of_a_group_is_what_it_may_take(tmp_path: Path) -> None:
+    files = {"a/memory.max": "50000", "a/memory.current": "40000"}
+    assert whole_memory(machine(tmp_path, available_kb=1, group="/a", files=files)) == 50_000
+
+
 def test_this_machine_has_memory() -> None:
-    assert free_memory() > 0
+    assert 0 < free_memory() <= whole_memory()

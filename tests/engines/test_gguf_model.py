@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.models.llama_model import SMALL, write_random, write_scripted
-from voiced.engines.llm.memory_need import check_memory
 from voiced.errors import ModelError
 from voiced.models.gguf import read_gguf
+from voiced.models.need import llama_need
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,13 +159,20 @@ def test_a_part_that_was_renamed(tmp_path: Path) -> None:
 
 def test_a_model_too_large_is_refused_with_its_numbers(model: Path) -> None:
     file = read_gguf(model)
-    check_memory(file, 1000, 1 << 30)
+    need = llama_need(file, 1000, 1)
+    need.check(need.bytes)
     with pytest.raises(ModelError, match=r"model\.gguf needs about \d+ MiB .* and 50 MiB are free"):
-        check_memory(file, 1000, 50 << 20)
+        need.check(50 << 20)
 
 
 def test_the_context_counts_too(tmp_path: Path) -> None:
     file = read_gguf(write_random(tmp_path / "model.gguf", SMALL))
-    check_memory(file, 4096, 200 << 20)
-    with pytest.raises(ModelError, match=r"2,049 for 1,048,576 tokens"):
-        check_memory(file, 1 << 20, 200 << 20)
+    llama_need(file, 4096, 1).check(200 << 20)
+    with pytest.raises(ModelError, match=r"2,048 for 1,048,576 tokens"):
+        llama_need(file, 4096, 256).check(200 << 20)
+
+
+def test_no_more_context_than_a_model_was_trained_for_is_counted(model: Path) -> None:
+    file = read_gguf(model)
+    assert llama_need(file, 1 << 20, 2) == llama_need(file, 2048, 2)
+    assert llama_need(file, 1024, 2).bytes < llama_need(file, 2048, 2).bytes

@@ -151,7 +151,7 @@ def check_port(server: Server, key: Literal["port", "tls_port"] = "port") -> Fin
                 probe.bind(address)
                 probe.listen(1)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE and _is_voiced(server):
+        if error.errno == errno.EADDRINUSE and is_voiced(server):
             return Finding(check=check, state="ok", detail=f"voiced answers at {where}")
         return Finding(
             check=check,
@@ -170,7 +170,8 @@ def _port_remedy(number: int | None, setting: str) -> str:
     return "set server.host to an address of this machine, or 127.0.0.1"
 
 
-def _is_voiced(server: Server) -> bool:
+def is_voiced(server: Server) -> bool:
+    """Whether it is voiced that answers at the port of these settings."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(server.host, server.host)
     connection = http.client.HTTPConnection(host, server.port, timeout=ANSWER_S)
     try:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
-from voiced.cli.checks import Finding
+from voiced.cli.checks import Finding, is_voiced
 from voiced.cli.models import show_size
-from voiced.errors import VoicedError
+from voiced.engines.budget import reckon
+from voiced.engines.lineup import all_specs
+from voiced.engines.memory import free_memory, whole_memory
+from voiced.errors import ModelError, SettingsError, VoicedError
 from voiced.models.directory import Model, ModelsDirectory
 from voiced.models.naming import KEYS, find_model
+from voiced.models.need import MIB, show_mib
+from voiced.models.recommended import SERVICE_SHARE
 from voiced.models.staging import STAGING
 from voiced.settings_loader import models_directory
 
@@ -25,25 +28,48 @@ def check_models(settings: Settings) -> Iterator[Finding]:
     """One finding for each engine of the settings that has a model, and one for what else is in
     the models directory. Files are looked at, not read: `voiced models verify` does that."""
     directory = ModelsDirectory(models_directory(settings.store))
-    needed = 0
     for engine, key in KEYS.items():
         kind, _, name = key.partition(".")
         section = getattr(settings, kind)
         if section.engine == engine:
-            found = _check(directory, engine, getattr(section, name))
-            needed += found[1]
-            yield found[0]
-    if needed > (free := psutil.virtual_memory().available):
-        yield Finding(
-            check="memory for models",
-            state="note",
-            detail=f"the models have {show_size(needed)}, and {show_size(free)} are available",
-        )
+            yield _check(directory, engine, getattr(section, name))
+    yield from check_together(settings)
     yield from _others(directory)
 
 
-def _check(directory: ModelsDirectory, engine: str, wanted: str) -> tuple[Finding, int]:
-    """The finding, and the bytes of the model."""
+def check_together(settings: Settings) -> Iterator[Finding]:
+    """Whether all engines fit the memory together: what the daemon asks before it loads them.
+
+    Nothing where none of them has a model, and where the settings name an engine that there is
+    not, which has a finding of its own.
+    """
+    try:
+        budget = reckon(all_specs(settings))
+    except SettingsError:
+        return
+    if not budget.needs:
+        return
+    check = "memory for models"
+    need = f"the engines need about {show_mib(budget.bytes)} MiB together"
+    free, service = free_memory(), int(whole_memory() * SERVICE_SHARE)
+    try:
+        budget.check(free)
+    except ModelError as error:
+        # Those of a daemon that runs already have taken theirs.
+        if is_voiced(settings.server):
+            detail = f"{need}, and voiced, which runs here, has its own; {free // MIB:,} MiB are"
+            yield Finding(check=check, state="note", detail=f"{detail} free besides")
+            return
+        remedy = "take smaller models, or end other programs"
+        yield Finding(check=check, state="failed", detail=str(error), remedy=remedy)
+        return
+    detail = f"{need}, and {free // MIB:,} MiB are free"
+    if budget.bytes > service:
+        detail = f"{detail}; as a service, voiced may take {service // MIB:,} MiB (MemoryMax)"
+    yield Finding(check=check, state="note" if budget.bytes > service else "ok", detail=detail)
+
+
+def _check(directory: ModelsDirectory, engine: str, wanted: str) -> Finding:
     check = f"{engine} model"
     voice = wanted.partition("+")[0] if engine == "piper" else wanted
     try:
@@ -53,18 +79,18 @@ def _check(directory: ModelsDirectory, engine: str, wanted: str) -> tuple[Findin
         remedy = (
             "`voiced models list` tells what is there, `voiced models recommend` what would fit"
         )
-        return Finding(check=check, state="failed", detail=str(error), remedy=remedy), 0
+        return Finding(check=check, state="failed", detail=str(error), remedy=remedy)
     model = next((model for model in models if Path(model.path) == path), None)
     faults = _wrong_sizes(directory, model) if model else [] if path.exists() else ["is not there"]
     if faults:
         remedy = "remove it and add it again; `voiced models verify` tells more"
         detail = f"{path}: {'; '.join(faults)}"
-        return Finding(check=check, state="failed", detail=detail, remedy=remedy), 0
+        return Finding(check=check, state="failed", detail=detail, remedy=remedy)
     if model is None:
-        return Finding(check=check, state="ok", detail=f"{path}, a path of its own"), 0
+        return Finding(check=check, state="ok", detail=f"{path}, a path of its own")
     licence = (model.manifest.licence if model.manifest else "") or "not known"
     detail = f"{model.name}, {show_size(model.size)}, licence {licence}"
-    return Finding(check=check, state="ok", detail=detail), model.size
+    return Finding(check=check, state="ok", detail=detail)
 
 
 def _wrong_sizes(directory: ModelsDirectory, model: Model) -> list[str]:

@@ -224,17 +224,25 @@ def run_remove(args: argparse.Namespace) -> int:
 
 def run_recommend(args: argparse.Namespace) -> int:
     """Print a set of models, how to get them, and the settings that use them. Asks nobody."""
-    import psutil
-
-    from voiced.models.recommended import GB, set_for
+    from voiced.engines.memory import free_memory, whole_memory
+    from voiced.models.recommended import GB, MB, SERVICE_SHARE, set_for
 
     given = args.memory_gb
     if given is not None and not 0 < given < 10_000:
         raise UsageError("--memory-gb takes a number above 0")
-    chosen = set_for(int(given * GB) if given else psutil.virtual_memory().total)
+    memory = int(given * GB) if given else whole_memory()
+    chosen = set_for(memory)
+    room = int(memory * SERVICE_SHARE)
+    if not given:
+        room = min(room, free_memory())
+    fits = chosen.memory_bytes <= room
     if args.json:
-        about = {"size_mb": chosen.size_mb, "memory_mb": chosen.memory_mb}
-        _print_json({**msgspec.to_builtins(chosen), **about})
+        about = {"size_mb": chosen.size_mb, "memory_mb": chosen.memory_mb, "fits": fits}
+        choices = [
+            {**msgspec.to_builtins(choice), "memory_mb": choice.memory_mb}
+            for choice in chosen.choices
+        ]
+        _print_json({"memory_gb": chosen.memory_gb, "choices": choices, **about})
         return 0
     print(f"for a machine of {chosen.memory_gb} GB and more; memory is estimated\n")
     for choice in chosen.choices:
@@ -243,6 +251,11 @@ def run_recommend(args: argparse.Namespace) -> int:
         print(f"    voiced models add {choice.source}")
         print(f"    {SETTINGS[choice.engine].format(name=choice.name)}")
     print(f"\ntogether {chosen.size_mb} MB to fetch, {chosen.memory_mb} MB of memory at work")
+    if not fits:
+        print(
+            f"voiced may take {room // MB} MB here{'' if given else ' now'}, and would not start "
+            "with all of them: use one or two, or end other programs"
+        )
     return 0
 
 

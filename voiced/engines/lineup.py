@@ -19,8 +19,8 @@ from voiced.engines.failover_stt import FailoverStt
 from voiced.engines.host import EngineHost
 from voiced.engines.http.keys import check_servers
 from voiced.engines.ports import Llm, Stt, Tts
-from voiced.engines.registry import NO_ENGINE, configured
-from voiced.engines.spec import HostPolicy
+from voiced.engines.registry import NO_ENGINE, SERVED_KINDS, configured
+from voiced.engines.spec import EngineSpec, HostPolicy
 from voiced.engines.understanding import ASSISTANT, UnderstandingLlm
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ async def open_lineup(
         host = assistant = None
         if section.engine != NO_ENGINE:
             host = make_host(settings, kind, section.engine, hearts)
-        if kind == "llm" and wants_fast_path(settings) and section.engine != ASSISTANT:
+        if kind == "llm" and has_assistant_beside(settings):
             assistant = make_host(settings, kind, ASSISTANT, hearts)
         yield Lineup(
             kind=kind,
@@ -114,6 +114,18 @@ def wants_fast_path(settings: Settings) -> bool:
     llm = settings.llm
     is_model = bool(llm.providers) or llm.engine not in (ASSISTANT, "stub")
     return llm.fast_path and is_model
+
+
+def has_assistant_beside(settings: Settings) -> bool:
+    """Whether the assistant has a process beside that of another engine, or of none."""
+    return wants_fast_path(settings) and settings.llm.engine != ASSISTANT
+
+
+def all_specs(settings: Settings) -> list[EngineSpec]:
+    """Every engine that the daemon runs in a process. Raises `SettingsError` as `resolve` does."""
+    kinds = [kind for kind in SERVED_KINDS if getattr(settings, kind).engine != NO_ENGINE]
+    beside = [configured(settings, "llm", ASSISTANT)] if has_assistant_beside(settings) else []
+    return [*(configured(settings, kind) for kind in kinds), *beside]
 
 
 def make_host(settings: Settings, kind: ServedKind, name: str, hearts: Hearts) -> EngineHost:

@@ -11,17 +11,23 @@ _RECLAIMABLE = ("active_file ", "inactive_file ")
 
 
 def free_memory(root: Path = Path("/")) -> int:
-    """Bytes that a process may still take: of the machine, and of its control group."""
-    free = _available(root / "proc/meminfo")
+    """Bytes that a process may still take: of the machine, and of its control group. That is what
+    can be had without swapping, caches that can be let go included."""
+    free = _meminfo(root / "proc/meminfo", "MemAvailable:")
     for limit, used in _group_limits(root):
         free = min(free, max(0, limit - used))
     return free
 
 
-def _available(meminfo: Path) -> int:
-    """`MemAvailable`: what can be had without swapping, caches that can be let go included."""
-    for line in meminfo.read_text("ascii", "replace").splitlines():
-        if line.startswith("MemAvailable:"):
+def whole_memory(root: Path = Path("/")) -> int:
+    """Bytes of memory that the machine has, or its control group may take, free or not."""
+    total = _meminfo(root / "proc/meminfo", "MemTotal:")
+    return min([total, *(limit for limit, _ in _group_limits(root))])
+
+
+def _meminfo(path: Path, key: str) -> int:
+    for line in path.read_text("ascii", "replace").splitlines():
+        if line.startswith(key):
             return int(line.split()[1]) * 1024
     return 1 << 62
 

@@ -5,13 +5,28 @@ from __future__ import annotations
 import msgspec
 
 from voiced.models.manifest import ModelKind
+from voiced.models.need import (
+    DAEMON_BYTES,
+    SMALL_BYTES,
+    llama_bytes,
+    piper_bytes,
+    whisper_bytes,
+)
+from voiced.settings import Llm
 
+MB = 10**6
 GB = 10**9
+
+TOKENS = Llm().context * Llm().conversations
+"""Of context in all conversations that are kept ready, where the settings say nothing else."""
+
+SERVICE_SHARE = 0.8
+"""Of the machine's memory, what the service in systemd/voiced.service may take: `MemoryMax`."""
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that can be had from the hub. `memory_mb` is an estimate, of what its engine takes
-    while it works; `size_mb` and `licence` are what the page of the model says."""
+    """A model that can be had from the hub. `size_mb` and `licence` are what the page of the model
+    says, `memory_bytes` is what the daemon will reckon that its engine takes at work."""
 
     kind: ModelKind
     engine: str
@@ -19,7 +34,18 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     size_mb: int
     licence: str
-    memory_mb: int
+    memory_bytes: int
+    token_bytes: int = 0
+    """Of `memory_bytes`, the part of each token of context, of which there are `TOKENS`."""
+
+    @property
+    def memory_mb(self) -> int:
+        """The same for people, rounded up."""
+        return tens_of_mb(self.memory_bytes)
+
+    def memory_with(self, tokens: int) -> int:
+        """Bytes with so many tokens of context in place of `TOKENS`; 0 is no other number."""
+        return self.memory_bytes + self.token_bytes * ((tokens or TOKENS) - TOKENS)
 
 
 class ModelSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,12 +60,24 @@ class ModelSet(msgspec.Struct, frozen=True, kw_only=True):
         return sum(choice.size_mb for choice in self.choices)
 
     @property
+    def memory_bytes(self) -> int:
+        """Of the three engines at work together, with the assistant in front of the language model
+        and the daemon's own work."""
+        rest = SMALL_BYTES + DAEMON_BYTES
+        return rest + sum(choice.memory_bytes for choice in self.choices)
+
+    @property
     def memory_mb(self) -> int:
-        """Estimated, for the three engines at work together."""
-        return sum(choice.memory_mb for choice in self.choices)
+        """The same for people, rounded up."""
+        return tens_of_mb(self.memory_bytes)
 
 
-def _whisper(size: str, size_mb: int, memory_mb: int) -> Choice:
+def tens_of_mb(count: int) -> int:
+    """Bytes as megabytes, rounded up to ten: more exact is no estimate."""
+    return -(-count // (10 * MB)) * 10
+
+
+def _whisper(size: str, size_mb: int) -> Choice:
     return Choice(
         kind="stt",
         engine="whisper",
@@ -47,27 +85,35 @@ def _whisper(size: str, size_mb: int, memory_mb: int) -> Choice:
         source=f"hf:Systran/faster-whisper-{size}",
         size_mb=size_mb,
         licence="MIT",
-        memory_mb=memory_mb,
+        memory_bytes=whisper_bytes(size_mb * MB),
     )
 
 
-SMALL_LLM = Choice(
-    kind="llm",
-    engine="llama",
-    name="Qwen2.5-0.5B-Instruct-Q4_K_M",
-    source="hf:bartowski/Qwen2.5-0.5B-Instruct-GGUF/Qwen2.5-0.5B-Instruct-Q4_K_M.gguf",
-    size_mb=398,
-    licence="Apache-2.0",
-    memory_mb=700,
+def _qwen(repository: str, name: str, size_mb: int, *, token_bytes: int) -> Choice:
+    """`token_bytes`: the keys and values of a token, by the model's `config.json`."""
+    return Choice(
+        kind="llm",
+        engine="llama",
+        name=name,
+        source=f"hf:{repository}/{name}.gguf",
+        size_mb=size_mb,
+        licence="Apache-2.0",
+        memory_bytes=llama_bytes(size_mb * MB, TOKENS * token_bytes),
+        token_bytes=token_bytes,
+    )
+
+
+SMALL_LLM = _qwen(
+    "bartowski/Qwen2.5-0.5B-Instruct-GGUF",
+    "Qwen2.5-0.5B-Instruct-Q4_K_M",
+    398,
+    token_bytes=24 * 2 * (64 + 64) * 2,
 )
-LLM = Choice(
-    kind="llm",
-    engine="llama",
-    name="qwen2.5-1.5b-instruct-q4_k_m",
-    source="hf:Qwen/Qwen2.5-1.5B-Instruct-GGUF/qwen2.5-1.5b-instruct-q4_k_m.gguf",
-    size_mb=1117,
-    licence="Apache-2.0",
-    memory_mb=1700,
+LLM = _qwen(
+    "Qwen/Qwen2.5-1.5B-Instruct-GGUF",
+    "qwen2.5-1.5b-instruct-q4_k_m",
+    1117,
+    token_bytes=28 * 2 * (128 + 128) * 2,
 )
 VOICE = Choice(
     kind="tts",
@@ -76,13 +122,13 @@ VOICE = Choice(
     source="hf:rhasspy/piper-voices/en/en_US/ljspeech/medium/en_US-ljspeech-medium.onnx",
     size_mb=64,
     licence="MIT; its recordings are in the public domain",
-    memory_mb=500,
+    memory_bytes=piper_bytes(64 * MB),
 )
 
 SETS = (
-    ModelSet(memory_gb=4, choices=(_whisper("tiny", 78, 300), SMALL_LLM, VOICE)),
-    ModelSet(memory_gb=8, choices=(_whisper("base", 148, 450), LLM, VOICE)),
-    ModelSet(memory_gb=16, choices=(_whisper("small", 486, 1000), LLM, VOICE)),
+    ModelSet(memory_gb=4, choices=(_whisper("tiny", 78), SMALL_LLM, VOICE)),
+    ModelSet(memory_gb=8, choices=(_whisper("base", 148), LLM, VOICE)),
+    ModelSet(memory_gb=16, choices=(_whisper("small", 486), LLM, VOICE)),
 )
 
 

@@ -29,7 +29,6 @@ from voiced.engines.llm.llama_library import (
 )
 from voiced.engines.llm.llama_options import LlamaOptions
 from voiced.engines.llm.llama_sampler import Sampler, Sampling, call_grammar
-from voiced.engines.llm.memory_need import check_memory
 from voiced.engines.llm.prompt import Dialect, Prompt, Prompter, dialect_of
 from voiced.engines.llm.sequences import Sequences
 from voiced.engines.llm.thoughts import thought_begun
@@ -40,6 +39,7 @@ from voiced.engines.pulse import Pulse
 from voiced.errors import EngineFailed, ModelError, ToolChoiceError
 from voiced.models.gguf import GgufFile, read_gguf
 from voiced.models.naming import find_model
+from voiced.models.need import llama_need, usable_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +77,7 @@ class LlamaEngine:
             find_model(Path(self._options.models_directory), "llama", self._options.model)
         )
         shape = self._shape(file)
-        check_memory(file, shape.context * shape.sequences, free_memory())
+        llama_need(file, shape.context, shape.sequences).check(free_memory())
         self._library = open_library()
         self._context = LlamaContext(self._library, file.path, shape)
         self._sequences = Sequences(self._context)
@@ -103,9 +103,7 @@ class LlamaEngine:
         )
 
     def _shape(self, file: GgufFile) -> LlamaShape:
-        context = self._options.context
-        if file.context_trained:
-            context = min(context, file.context_trained)
+        context = usable_context(file, self._options.context)
         return LlamaShape(
             context=context,
             sequences=self._options.conversations,

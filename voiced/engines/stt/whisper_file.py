@@ -12,13 +12,7 @@ from voiced.errors import ModelError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from voiced.models.ctranslate2 import ModelFile
-
 MODEL = "model.bin"
-
-WORKING_BYTES = 256 << 20
-"""What running a model takes beside its file at most: measured 208 MiB for the shape of tiny and
-234 MiB for base, int8, on windows of 30 s with word times."""
 
 
 def find_file(folder: Path) -> Path:
@@ -86,14 +80,3 @@ def read_abilities(folder: Path) -> Abilities:
     return Abilities(
         aligns=bool(config.get("alignment_heads")), detects=bool(config.get("lang_ids"))
     )
-
-
-def check_memory(file: ModelFile, path: Path, free_bytes: int) -> None:
-    """Raises `ModelError` where loading the model would take more memory than there is."""
-    needed = file.bytes + WORKING_BYTES
-    if needed > free_bytes:
-        raise ModelError(
-            f"{path} needs about {needed >> 20} MiB of memory and {free_bytes >> 20} MiB are "
-            "free; take a smaller model, such as tiny or base, or one converted with "
-            "--quantization int8"
-        )

@@ -21,13 +21,13 @@ import numpy as np
 from voiced.engines.memory import free_memory
 from voiced.engines.stt.whisper_file import (
     MODEL,
-    check_memory,
     find_file,
     read_abilities,
     read_tokenizer,
 )
 from voiced.errors import ModelError
 from voiced.models.ctranslate2 import read_model_file
+from voiced.models.need import whisper_need
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +86,7 @@ class WhisperModel:
             raise ModelError(
                 f"{path} is a CTranslate2 model of another kind ({file.kind}), not Whisper"
             )
-        check_memory(file, path, free_memory())
+        whisper_need(path, file.bytes).check(free_memory())
         self.name = folder.name
         self._hf = read_tokenizer(folder, file.shapes["decoder/embeddings/weight"][0])
         self.abilities = read_abilities(folder)

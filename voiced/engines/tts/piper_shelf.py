@@ -15,6 +15,7 @@ from voiced.engines.memory import free_memory
 from voiced.engines.tts.piper_voices import LoadedVoice, VoiceFile
 from voiced.errors import ModelError
 from voiced.models.directory import ModelsDirectory
+from voiced.models.need import piper_need
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,12 +138,7 @@ class VoiceShelf:
             )
         while self._loaded and self._used_bytes + file.memory_bytes > self._memory_bytes:
             del self._loaded[next(iter(self._loaded))]
-        free = free_memory()
-        if file.memory_bytes > free:
-            raise ModelError(
-                f"the Piper voice {file.path} needs about {(file.memory_bytes >> 20) + 1} MiB of "
-                f"memory and {free >> 20} MiB are free; use a smaller one, such as a low or x_low"
-            )
+        piper_need(file.path, file.bytes).check(free_memory())
 
     @property
     def _used_bytes(self) -> int:

@@ -11,6 +11,7 @@ from piper.config import PhonemeType, PiperConfig
 from piper.voice import PiperVoice
 
 from voiced.errors import ModelError
+from voiced.models.need import voice_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIX = ".onnx"
-
-MEMORY_FACTOR = 2.5
-"""What a loaded voice keeps between runs, in sizes of its file. Measured on a voice of the true
-shape of medium ones with random weights (57 MiB, x86-64): 141 MiB after runs of 2 and of 9 s."""
 
 QUIETER = 0.98
 """By how much the level that a voice is scaled by falls from one run to the next: a single loud
@@ -61,8 +58,8 @@ class VoiceFile:
 
     @property
     def memory_bytes(self) -> int:
-        """What it will take once loaded, about."""
-        return int(self.bytes * MEMORY_FACTOR)
+        """What it will take once loaded, about, while it does not speak."""
+        return voice_bytes(self.bytes)
 
     @property
     def names(self) -> tuple[str, ...]:
