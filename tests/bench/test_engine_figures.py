@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -20,11 +22,11 @@ from voiced.bench.engines_llm import clocked
 from voiced.bench.engines_stt import lasting
 from voiced.bench.engines_tts import SENTENCE, first_clause
 from voiced.bench.hosts import find_models
-from voiced.bench.naive import Asked
+from voiced.bench.naive import Asked, NaiveUser
 from voiced.bench.pairs import WHOLE, Comparison, compare
 from voiced.bench.rival import naive_environment, open_rival
 from voiced.bench.run_engines import print_engine
-from voiced.errors import EngineFailed, UsageError
+from voiced.errors import EngineFailed, UsageError, leaves
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +102,47 @@ def test_the_naive_user_has_set_nothing() -> None:
     assert naive_environment(mine) == {"PATH": "/bin", "HF_HUB_OFFLINE": "1"}
 
 
+async def test_threads_that_are_given_are_those_of_the_naive_user_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = NaiveUser()
+    made: dict[str, int] = {}
+    write_listener(tmp_path / "listener")
+    write_voice(tmp_path, "voice")
+
+    def note(**options: Any) -> object:  # noqa: ANN401
+        made.update(options)
+        return object()
+
+    llama = SimpleNamespace(Llama=note)
+    monkeypatch.setitem(sys.modules, "llama_cpp", llama)
+    whisper, piper = str(tmp_path / "listener"), str(tmp_path / "voice.onnx")
+    for threads in (1, 0):
+        user.do(Asked(op="load", threads=threads, whisper=whisper, llama="x.gguf", piper=piper))
+        session = user._piper.session.get_session_options()
+        assert session.intra_op_num_threads == threads
+        assert made["n_threads"] == made["n_threads_batch"] == (threads or None)
+        assert user.do(Asked(op="first sound", text="hello")).ms["whole"] > 0
+
+
+async def test_work_that_ours_does_not_do_is_no_gain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_listener(tmp_path / "listener")
+
+    async def hear_nothing(*_: object) -> str:
+        return ""
+
+    monkeypatch.setattr("voiced.bench.engines_stt.transcribe", hear_nothing)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await measure_engines(
+            ["stt"], find_models(tmp_path), sound(1.0), Effort(pairs=1, cancels=0, threads=1)
+        )
+    (fault,) = leaves(caught.value)
+    assert isinstance(fault, EngineFailed)
+    assert "hears nothing, and faster-whisper 'turn on" in str(fault)
+
+
 async def test_what_the_naive_user_cannot_do_is_told(tmp_path: Path) -> None:
     with pytest.raises(EngineFailed, match="load, naively"):
         async with open_rival(whisper=str(tmp_path)):
@@ -144,7 +187,10 @@ async def test_llama_is_measured(tmp_path: Path) -> None:
     effort = Effort(pairs=1, cancels=1, threads=1)
     (report,) = await measure_engines(["llm"], find_models(tmp_path), b"", effort)
     assert (report.engine, report.model) == ("llm.llama", "small")
-    assert [one.goal for one in report.comparisons] == [12.0]
+    assert [(one.name, one.goal) for one in report.comparisons] == [
+        ("first token after 400 tokens", 12.0),
+        ("first token after 400 tokens, no clock", None),
+    ]
     assert report.cancels is not None
     assert (report.cancels.idle_ms.n, report.cancels.goal_ms) == (1, 50.0)
 

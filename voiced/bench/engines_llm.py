@@ -33,7 +33,8 @@ async def compare_llm(
     host: EngineHost, rival: Rival, pcm: bytes, pairs: int, tell: Callable[[str], None]
 ) -> list[Comparison]:
     """From the question to the first token, another question each time. Ours has read what was
-    said before; the other one begins with a clock, so that it reads all of it anew."""
+    said before; the other one begins with a clock, so that it reads all of it anew. Without a clock
+    the library keeps what it has read as well, which is measured for comparison."""
     del pcm
     numbers = count(1)
     history = await recall(host, HISTORY_TOKENS)
@@ -49,8 +50,14 @@ async def compare_llm(
         messages = clocked(history, next(numbers))
         return await rival.spend(Asked(op="first token", messages=[*messages, ask()]))
 
+    async def unclocked() -> Mapping[str, float]:
+        return await rival.spend(Asked(op="first token", messages=[*history, ask()]))
+
     name = f"first token after {HISTORY_TOKENS} tokens"
-    return [await compare(name, ours, theirs, pairs=pairs, goal=GOAL, tell=tell)]
+    return [
+        await compare(name, ours, theirs, pairs=pairs, goal=GOAL, tell=tell),
+        await compare(f"{name}, no clock", ours, unclocked, pairs=pairs, tell=tell),
+    ]
 
 
 async def recall(host: EngineHost, tokens: int) -> Messages:

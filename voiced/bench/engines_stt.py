@@ -10,6 +10,7 @@ from voiced.bench.naive import Asked
 from voiced.bench.pairs import WHOLE, Comparison, compare, timed
 from voiced.engines.clients_stt import EngineStt
 from voiced.engines.ports import Priority
+from voiced.errors import EngineFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,10 +34,19 @@ async def compare_stt(
     host: EngineHost, rival: Rival, pcm: bytes, pairs: int, tell: Callable[[str], None]
 ) -> list[Comparison]:
     """Encoding alone, timed where it runs by both, and from audio to text; with a language that is
-    known to ours, as a setting, and not to the other, whose default is to find out."""
+    known to ours, as a setting, and not to the other, whose default is to find out.
+
+    Raises `EngineFailed` where ours hears nothing in what the other one hears something in: the
+    figures would be of work that was not done.
+    """
     found = []
     for seconds, goal in GOALS.items():
         speech = lasting(pcm, seconds)
+        naively = (await rival.ask(Asked(op="transcribe", pcm=speech))).heard
+        if naively and not await transcribe(host, speech):
+            raise EngineFailed(
+                f"of {seconds} s of speech the engine hears nothing, and faster-whisper {naively!r}"
+            )
         found += [
             await compare(
                 f"encode {seconds} s",

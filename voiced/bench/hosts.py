@@ -31,6 +31,12 @@ class Models(msgspec.Struct, frozen=True, kw_only=True):
     piper: list[Path]
     """Their `.onnx` files."""
 
+    @property
+    def missing(self) -> list[str]:
+        """The kinds of engine that it holds no model for."""
+        kinds = {"stt": self.whisper, "llm": self.llama, "tts": self.piper}
+        return [kind for kind, found in kinds.items() if not found]
+
 
 def find_models(directory: Path) -> Models:
     """All models there that the engines can use. Raises `UsageError` where there are none."""

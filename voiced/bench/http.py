@@ -29,6 +29,15 @@ async def get_json(address: Address, path: str, *, within_s: float = 5.0) -> dic
         raise ClientError(f"GET {path} did not answer with JSON") from exc
 
 
+async def get_text(address: Address, path: str, *, within_s: float = 5.0) -> str:
+    """Fetch a text; on a connection of its own. Raises `ClientError` where nothing answers in time,
+    or with another status than 200."""
+    status, body = await _exchange(address, "GET", path, within_s=within_s)
+    if status != 200:
+        raise ClientError(f"GET {path} was answered with {status}")
+    return body.decode()
+
+
 async def post(
     address: Address, path: str, body: bytes, *, content_type: str = _JSON, within_s: float
 ) -> bytes:

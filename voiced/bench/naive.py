@@ -33,8 +33,9 @@ CONTEXT = 2048
 class Asked(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """What to do. `whisper`, `llama` and `piper` are paths, for `load`; `threads` 0 is what the
-    libraries choose; `pcm` is PCM16 mono at 16 kHz; `tokens` so many of the answer are wanted."""
+    """What to do. `whisper`, `llama` and `piper` are paths, for `load`; `threads` are those of each
+    library, 0 what it chooses; `pcm` is PCM16 mono at 16 kHz; `tokens` so many of the answer are
+    wanted."""
 
     op: Op
     whisper: str = ""
@@ -86,10 +87,18 @@ class NaiveUser:
                 model_path=asked.llama,
                 n_ctx=CONTEXT,
                 n_threads=asked.threads or None,
+                n_threads_batch=asked.threads or None,
                 verbose=False,
             )
         if asked.piper:
             self._piper = importlib.import_module("piper.voice").PiperVoice.load(asked.piper)
+            if asked.threads:  # it has no option for that; the session is its own in all else
+                runtime = importlib.import_module("onnxruntime")
+                options = runtime.SessionOptions()
+                options.intra_op_num_threads = asked.threads
+                self._piper.session = runtime.InferenceSession(
+                    asked.piper, sess_options=options, providers=["CPUExecutionProvider"]
+                )
         return Spent()
 
     def _encode(self, asked: Asked) -> Spent:
@@ -147,7 +156,8 @@ class NaiveUser:
         return "".join(segment.text for segment in segments).strip()
 
     def _answer(self, messages: list[dict[str, Any]], tokens: int) -> Iterator[object]:
-        """The tokens as they come; the first item tells the role, and nothing was computed."""
+        """The tokens as they come; the item before the first one tells the role. The likeliest
+        token each time, as ours takes it."""
         stream = self._llama.create_chat_completion(
             messages=messages, stream=True, max_tokens=tokens, temperature=0.0
         )

@@ -38,9 +38,9 @@ async def bench_engines(args: argparse.Namespace) -> int:
     busy = None
     with tell_progress("engines") as tell:
         reports = await measure_engines(kinds, models, heard(clip), effort, tell)
-        if args.busy_s and not args.engine and models.whisper and models.llama and models.piper:
+        if args.busy_s and not args.engine and not models.missing:
             tell(f"all engines at once, for {args.busy_s} s")
-            busy = await measure_busy(models, clip.pcm, args.busy_s)
+            busy = await measure_busy(models, clip.pcm, args.busy_s, frame_ms=args.frame_ms)
     if not reports:
         raise UsageError(f"{args.models} holds no model for {args.engine}")
     if args.json:
@@ -92,9 +92,9 @@ def print_busy(console: Console, report: BusyReport) -> None:
     """How late the loop woke, and what else was done."""
     done = ", ".join(f"{kind} {count}" for kind, count in report.answered.items())
     console.print(
-        f"All engines busy for {report.seconds:g} s: loop lag {report.lag_p50_ms:.1f} ms median, "
-        f"{report.lag_p99_ms:.1f} p99 (goal {report.goal_ms:g}), {report.lag_max_ms:.1f} most, "
-        f"n {report.samples}",
+        f"All engines busy for {report.seconds:.1f} s: loop lag {report.lag_mean_ms:.2f} ms on "
+        f"average, median up to {report.lag_p50_ms:g}, p99 up to {report.lag_p99_ms:g} "
+        f"(goal {report.goal_ms:g}), n {report.samples}",
         style="bold",
     )
     console.print(f"answered: {done}; {report.cpu_percent:.0f} % of a core in use", style="dim")

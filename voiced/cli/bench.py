@@ -32,6 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_ingest(benches)
     _add_cancels(benches)
     _add_engines(benches)
+    _add_busy(benches)
     _add_heat(benches)
     _add_insights(benches)
 
@@ -128,22 +129,27 @@ def _add_cancels(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_engines(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     text = "the engines against the naive use of the same models, and how soon a cancel lands"
     parser = _add(benches, "engines", text, run_engines)
-    parser.add_argument(
-        "--models",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="where the models are: each that an engine can use is measured",
-    )
+    _add_models(parser, "where the models are: each that an engine can use is measured")
     parser.add_argument(
         "--engine", choices=("stt", "llm", "tts"), help="measure engines of this kind only"
     )
     _add_number(parser, "--pairs", 10, "times that each thing is done both ways, by turns")
     _add_number(parser, "--cancels", 200, "requests cancelled at random moments", least=0)
     _add_number(parser, "--seed", 1, "seed of these moments")
-    text = "seconds of work for all engines at once, to see how late the daemon's loop wakes"
+    text = "seconds of `bench busy` at the end, where each engine has a model and is measured"
     _add_number(parser, "--busy-s", 25, text, least=0)
     _add_number(parser, "--threads", 0, "threads of an engine; 0 for its default", least=0)
+
+
+def _add_busy(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "how late the daemon's loop wakes while all three engines work"
+    parser = _add(benches, "busy", text, run_busy)
+    _add_models(parser, "where the models are: the first one for each engine is used")
+    _add_number(parser, "--seconds", 25, "how long")
+
+
+def _add_models(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--models", type=Path, required=True, metavar="DIR", help=text)
 
 
 def _add_heat(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -219,6 +225,14 @@ def run_engines(args: argparse.Namespace) -> int:
 
     quiet_logs(Settings())
     return run_trio(bench_engines, args)
+
+
+def run_busy(args: argparse.Namespace) -> int:
+    """All engines at once; 1 where a goal is missed."""
+    from voiced.bench.run_busy import bench_busy
+
+    quiet_logs(Settings())
+    return run_trio(bench_busy, args)
 
 
 def run_heat(args: argparse.Namespace) -> int:
