@@ -222,6 +222,20 @@ def test_a_prefill_takes_the_work_off_the_answer(fresh: LlamaEngine) -> None:
     assert prefill(fresh, LONG) == 1  # the last token, whose outcome is asked for
 
 
+def test_what_is_read_while_the_user_speaks_is_not_read_again(fresh: LlamaEngine) -> None:
+    said = "turn on the lamp in the kitchen"
+    end = len("]\n[assistant\n")
+    prefill(fresh, LONG)
+    # Each of its characters is a token; behind them nothing is closed yet.
+    assert prefill(fresh, LONG, user("turn on the lamp")) == len("turn on the lamp")
+    assert prefill(fresh, LONG, user(said)) == len(" in the kitchen")
+    _, result = ask(fresh, LONG, user(f"{said} zebra"))
+    assert result["input_tokens"] - result["cached_tokens"] == len(" ") + 1 + end
+    # What was heard otherwise in the end costs what differs.
+    prefill(fresh, LONG, user(said))
+    assert evaluated(fresh, LONG, user("turn on the lamp in the hall")) == len("hall") + end
+
+
 def test_after_an_answer_a_prefill_computes_it_as_it_was_heard(fresh: LlamaEngine) -> None:
     evaluated(fresh, LONG, user("zebra"))
     heard = [LONG, user("zebra"), assistant("The lamp")]

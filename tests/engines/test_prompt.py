@@ -68,6 +68,20 @@ def test_a_single_turn_that_is_too_long_is_refused(prompter: Prompter) -> None:
         assert prompter.fit(messages, (), None).text.count("x" * 600) == 1
 
 
+@pytest.mark.parametrize("tell_time", [True, False])
+def test_it_ends_where_the_user_speaks_on(tell_time: bool) -> None:
+    prompter = Prompter(Template(CHATML), cut, CONTEXT, tell_time=tell_time)
+    told = conversation(3)
+    *before, last = told
+    next_up = prompter.fit(before, (), None, until_user=True).text
+    so_far = {**last, "content": "question"}
+    along = prompter.fit([*before, so_far], (), None, until_user=True).text
+    whole = prompter.fit(told, (), None).text
+    assert next_up.endswith("] " if tell_time else "<|im_start|>user\n")
+    assert along == next_up + "question"
+    assert whole == along + " 2<|im_end|>\n<|im_start|>assistant\n"
+
+
 def test_a_short_answer_leaves_more_room(prompter: Prompter) -> None:
     messages = conversation(12)
     assert prompter.fit(messages, (), None).dropped > 0

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 import trio.testing
 from structlog.testing import capture_logs
 
 from tests.realtime.fakes import (
-    FakeLlm,
     FakeStt,
     FakeToolbox,
     Script,
@@ -20,11 +19,9 @@ from tests.realtime.fakes import (
     speech,
     talking,
 )
+from tests.realtime.reading_llm import READ_S, ReadingLlm, conversation
 from voiced.conversation import inputs as inp
-from voiced.conversation.config import Audio, AudioIn, AudioOut, SessionConfig
-from voiced.conversation.core import begin, step
-from voiced.conversation.given import NewMessage
-from voiced.conversation.items import InputText, OutputText
+from voiced.conversation.core import step
 from voiced.engines.ports import PREFILL, EngineInfo, Priority, ReplyEnd, TextDelta
 from voiced.errors import ContextExceeded, EngineBusy, EngineFailed
 from voiced.realtime.ahead import Ahead
@@ -32,48 +29,11 @@ from voiced.settings import Llm, Settings
 from voiced.thermal.level import Level
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator
 
     from trio.testing import MockClock
 
-    from voiced.conversation.state import State
     from voiced.tools.toolbox import Toolbox
-
-READ_S = 2.0
-
-
-class ReadingLlm(FakeLlm):
-    """Takes `READ_S` to read, and tells what it read and how that ended."""
-
-    info = EngineInfo(kind="llm", name="fake", version="1", capabilities=(PREFILL,))
-
-    def __init__(self, *scripts: Any, error: Exception | None = None) -> None:  # noqa: ANN401
-        super().__init__(*scripts)
-        self.read: list[list[Mapping[str, Any]]] = []
-        self.tools: list[list[str]] = []
-        self.whole = 0
-        self.priorities: set[Priority] = set()
-        self.error = error
-        self.tokens = 0
-
-    async def prefill(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        tools: Sequence[Mapping[str, Any]] = (),
-        priority: Priority = Priority.SPECULATION,
-    ) -> int:
-        self.read.append(list(messages))
-        self.tools.append([str(tool["name"]) for tool in tools])
-        self.priorities.add(priority)
-        if self.error is not None:
-            raise self.error
-        await trio.sleep(READ_S)
-        self.whole += 1
-        return self.tokens
-
-    def said(self, index: int = -1) -> list[str]:
-        return [str(message["content"]) for message in self.read[index][1:]]
 
 
 async def answered(talk: Talk, text: str) -> None:
@@ -343,15 +303,3 @@ async def test_a_summary_of_what_was_deleted_meanwhile_is_dropped() -> None:
         nursery.cancel_scope.cancel(reason="the test is over")
     ids = {item_id for event in applied for item_id in getattr(event, "item_ids", ())}
     assert state.entries[0].item.id not in ids
-
-
-def conversation(count: int) -> State:
-    """Typed turns, one after the other."""
-    audio = Audio(input=AudioIn(turn_detection=None), output=AudioOut(voice="v", speed=1.0))
-    config = SessionConfig(id="sess_1", model="m", expires_at=0, audio=audio)
-    state, _ = begin(config, seed="s", history_items=99)
-    for number in range(count):
-        part = OutputText(f"Words {number}.") if number % 2 else InputText(f"Words {number}.")
-        role: Literal["user", "assistant"] = "assistant" if number % 2 else "user"
-        state, _ = step(state, inp.CreateItem(item=NewMessage(role=role, content=(part,))))
-    return state

@@ -8,7 +8,8 @@ import pytest
 from msgspec import structs
 
 from tests.realtime.fakes import FakeLlm, FakeStt, Talk, says, silence, speech, talking
-from tests.realtime.test_ahead import ReadingLlm, answered
+from tests.realtime.reading_llm import ReadingLlm
+from tests.realtime.test_ahead import answered
 from voiced.engines.ports import EARLY, EngineInfo, Priority
 from voiced.realtime.reply import BRIEFLY
 from voiced.settings import Settings, Thermal, TurnDetection

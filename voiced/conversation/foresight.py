@@ -43,11 +43,15 @@ def on_guess_dropped(draft: Draft, event: inp.GuessDropped) -> None:
 
 
 def may_foresee(state: State) -> bool:
+    """Whether an answer to what is being said may be begun already."""
+    return state.foresees and answers_next(state)
+
+
+def answers_next(state: State) -> bool:
     """Whether the end of the turn would be answered at once, with nothing else to wait for."""
     detection = state.config.audio.input.turn_detection
     return (
-        state.foresees
-        and state.config.type == "realtime"
+        state.config.type == "realtime"
         and detection is not None
         and detection.create_response
         and state.speech_item is not None
@@ -61,16 +65,27 @@ def may_foresee(state: State) -> bool:
 def foreseen(state: State, event: inp.TurnGuessed) -> Prepare:
     """The question that the turn would be."""
     assert state.speech_item is not None
-    content = (InputAudio(event.text),)
-    item = Message(id=state.speech_item, role="user", status="completed", content=content)
     options = plan_response(state, {}).options
-    entries = (*map(state.live, state.entries), Entry(item=item))
+    entries = entries_with(state, state.speech_item, event.text)
     return Prepare(
         revision=event.revision,
-        item_id=item.id,
+        item_id=state.speech_item,
         options=options,
         messages=build_messages(entries, options.instructions, state.summary),
     )
+
+
+def entries_with(state: State, item_id: str, text: str) -> tuple[Entry, ...]:
+    """The conversation with these words of the turn `item_id`, which are still to come."""
+    content = (InputAudio(text),)
+    item = Message(id=item_id, role="user", status="completed", content=content)
+    return (*map(state.live, state.entries), Entry(item=item))
+
+
+def awaits_words(state: State, item_id: str) -> bool:
+    """Whether what is said in the turn `item_id` is still to come, all or the end of it."""
+    entry = state.entry(item_id)
+    return state.speech_item == item_id or (entry is not None and entry.transcribing)
 
 
 def is_same(one: Prepare, other: Prepare) -> bool:

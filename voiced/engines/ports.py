@@ -143,8 +143,9 @@ class ChildEngine(Protocol):
             `dropped_messages`. The assistant also takes `only` and may answer `declined`
             (`UnderstandingLlm`).
         prefill: of engines with the capability "prefill": params `messages` and `tools` of a
-            conversation in which the user speaks next; no parts; result `{"evaluated_tokens",
-            "cached_tokens"}`.
+            conversation in which the user speaks next, or is speaking: then the last message is
+            what they have said so far; no parts; result `{"evaluated_tokens", "cached_tokens",
+            "whole_tokens"}`.
         speak: params `text`, `voice`, `speed`; parts `{"pcm", "sample_rate"}` (PCM16 mono);
             result `{"duration_s"}`.
         """
@@ -334,6 +335,7 @@ class Reader(Protocol):
         priority: Priority = Priority.SPECULATION,
     ) -> int:
         """Read a conversation in which the user speaks next, so that the answer begins sooner.
+        Where the last message is theirs, they may speak on behind it.
 
         Returns how many tokens the whole of it is, also of what there was no room for. Raises
         `EngineError`. What was read when it is cancelled, or displaced by a conversation, need not

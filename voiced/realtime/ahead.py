@@ -2,21 +2,24 @@
 
 A language model spends most of the time to its first word on reading: the instructions, the tools,
 what was said. All of that is known before the user has spoken, or while they speak. So one task of
-each session has it read then, at a priority below everybody who waits for an answer. And when a
-conversation has filled much of the model's context, its oldest turns are summed up first, below
-even that: see `voiced.conversation.summary`.
+each session has it read then, at a priority below everybody who waits for an answer, and what the
+user has said so far with it. And when a conversation has filled much of the model's context, its
+oldest turns are summed up first, below even that: see `voiced.conversation.summary`.
 """
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import structlog
 import trio
+from msgspec import Struct
 
 from voiced.conversation import inputs as inp
 from voiced.conversation.config import Rejected
 from voiced.conversation.context import build_messages, text_of
+from voiced.conversation.foresight import answers_next, awaits_words, entries_with
 from voiced.conversation.snapshot import plan_response
 from voiced.conversation.summary import (
     fewer_turns,
@@ -51,6 +54,10 @@ prompt three quarters of it, so that a long turn still fits before that is done.
 
 SUMMARY_TOKENS = 400
 
+LEAST_HEARD = 12
+"""Characters, two or three words: fewer are not read for themselves. The model is gone through once
+for however few there are, while the recogniser needs the processor, too."""
+
 MOST_CUT_SHORT = 6
 """How often the turns to sum up are halved, at most: more are hardly ever left by then."""
 
@@ -67,8 +74,15 @@ def open_ahead(
     return Ahead(llm, speaker.toolbox, apply, reads=reads)
 
 
+class Heard(Struct, frozen=True):
+    """What was said so far in a turn whose end, or whose transcript, is still to come."""
+
+    item_id: str
+    words: str
+
+
 class Ahead:
-    """Follows one conversation. `look` never waits; `run` is the one task that does.
+    """Follows one conversation. `look` and `hear` never wait; `run` is the one task that does.
 
     `used_tokens` is how much of the model's context the conversation took when it last answered,
     or read.
@@ -84,6 +98,7 @@ class Ahead:
         self.used_tokens = 0
         self._state: State | None = None
         self._seen: object = None
+        self._heard: Heard | None = None
         self._changed = trio.Event()
         self._reading: trio.CancelScope | None = None
         self._level = Level.UNKNOWN
@@ -93,7 +108,8 @@ class Ahead:
 
     def follow_heat(self, level: Level) -> None:
         """While it is hot nothing is summed up. Reading goes on: it is work that the answer needs
-        anyway, and none of it is lost. Where it is too hot for that, too, engines refuse it."""
+        anyway, and none of it is lost. Where it is too hot for that, too, engines refuse it. Words
+        are not read in pieces from warm on, since that is more work than all of them at once."""
         self._level = level
 
     def look(self, state: State, *, speaking: bool = False) -> None:
@@ -101,17 +117,44 @@ class Ahead:
         begins to speak: others may have driven it out in the meantime.
 
         While the model answers there is nothing to foresee, and what is being read stops: the
-        answer reads on by itself. While the last words are still being recognised, it goes on.
+        answer reads on by itself. While the last words are still being recognised, it goes on: a
+        turn whose words are still to come changes nothing in what the model is shown.
         """
-        seen = (state.entries, state.config, state.summary)
+        fell_away = self._heard is not None and not awaits_words(state, self._heard.item_id)
+        if fell_away:
+            self._heard = None
         if state.closed or any(not response.waiting_for for response in state.responses):
             self._stop()
             self._seen = self._state = None
-        elif self._seen is None or not _same(self._seen, seen):
+            return
+        shown = tuple(entry for entry in state.entries if not entry.transcribing)
+        seen = (shown, state.config, state.summary)
+        if fell_away or seen != self._seen:
             self._seen = seen
             self._begin(state)
         elif speaking and not self._summing_up:
             self._begin(state)
+
+    def hear(self, state: State, words: str) -> None:
+        """Somebody speaks, and has said that so far: it is read, too, where the next answer will be
+        about it.
+
+        What is being read is not stopped, since it is a beginning of this; of what is heard in the
+        meantime only the newest is read then.
+        """
+        if (
+            not self._reads
+            or self._state is None
+            or self._level >= Level.WARM
+            or state.prepared is not None
+            or not answers_next(state)
+        ):
+            return
+        assert state.speech_item is not None
+        heard = Heard(state.speech_item, words)
+        if words_added(self._heard, heard) >= LEAST_HEARD:
+            self._heard = heard
+            self._changed.set()
 
     def _begin(self, state: State) -> None:
         self._state = state
@@ -131,18 +174,18 @@ class Ahead:
     async def _read(self, state: State) -> None:
         """Where something was summed up, what the model is shown has changed, and is looked at
         anew."""
-        if self._full and await self._sum_up(state):
+        if self._full and self._heard is None and await self._sum_up(state):
             return
         if not self._reads or not isinstance(self._llm, Reader):
             return
         try:
-            question = question_of(state)
+            question = question_of(state, self._heard)
             tools = offered(question, self._toolbox)
             self.used_tokens = await self._llm.prefill(question.messages, tools=tools)
         except (EngineError, Rejected) as exc:
             log.debug("could not read ahead", reason=str(exc))
             return
-        if self._full:
+        if self._full and self._heard is None:
             await self._sum_up(state)
 
     @property
@@ -223,17 +266,21 @@ class Ahead:
             self._reading.cancel(reason="the conversation went on")
 
 
-def question_of(state: State) -> Question:
+def question_of(state: State, heard: Heard | None = None) -> Question:
     """What the model would be asked if a response began now, with nothing more said."""
     options = plan_response(state, {}).options
-    entries = tuple(map(state.live, state.entries))
+    if heard is None:
+        entries = tuple(map(state.live, state.entries))
+    else:
+        entries = entries_with(state, heard.item_id, heard.words)
     messages: tuple[Mapping[str, Any], ...] = build_messages(
         entries, options.instructions, state.summary
     )
     return Question(messages=messages, tools=functions(options))
 
 
-def _same(seen: object, now: object) -> bool:
-    assert isinstance(seen, tuple)
-    assert isinstance(now, tuple)
-    return all(a is b for a, b in zip(seen, now, strict=True))
+def words_added(before: Heard | None, now: Heard) -> int:
+    """How many characters were not heard like that before."""
+    known = before.words if before is not None and before.item_id == now.item_id else ""
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(known, now.words, strict=False))
+    return len(now.words) - sum(1 for _ in alike)

@@ -38,6 +38,9 @@ class Ear(Protocol):
     def look_again(self) -> None:
         """The silence that ends the turn may be over by now."""
 
+    def read_along(self, words: str, /) -> None:
+        """That was said so far, as far as anybody can know by now."""
+
 
 class _Nobody:
     """Whom to tell once the session is over."""
@@ -49,6 +52,9 @@ class _Nobody:
         pass
 
     def look_again(self) -> None:
+        pass
+
+    def read_along(self, words: str, /) -> None:
         pass
 
 
@@ -169,6 +175,7 @@ class Interim:
             return
         if heard is not None:
             self._guess(listening, revision, heard.text)
+            self._read_along(heard, whole=True)
         elif self._words.has_room:
             # It tells nothing before the end; but it has room for another utterance.
             listening.hear_early(partial(self._guess, listening, revision))
@@ -182,11 +189,21 @@ class Interim:
         if listening is not self._words.current:
             return
         text, sentence = (None, None) if heard is None else (heard.text, heard.sentence)
+        if heard is not None:
+            since = self._detector.silent_since
+            self._read_along(heard, whole=since is not None and asked >= since)
         move = self._attention.answered(asked, text, sentence)
         if move is not Move.NOTHING:
             self._decide(move, text or "", at_pause=self._attention.at_pause(asked))
         self._set_silence()
         self._ear.look_again()
+
+    def _read_along(self, heard: Partial, *, whole: bool) -> None:
+        """While somebody goes on speaking only what is stable will stay. In a silence it is the
+        `whole` that was said, and the transcript if nobody goes on."""
+        words = heard.text if whole else heard.stable
+        if words:
+            self._ear.read_along(words)
 
     def _decide(self, move: Move, text: str = "", *, at_pause: bool = False) -> None:
         """A held sound is an interruption, or it is not."""

@@ -61,13 +61,16 @@ class AudioPipeline:
         most_buffered_s: float,
         turns: TurnSettings,
         speculates: bool = False,
+        read_along: Callable[[str], None] | None = None,
     ) -> None:
-        """`speculates`: a recogniser that is done sooner for it is asked as a silence begins."""
+        """`speculates`: a recogniser that is done sooner for it is asked as a silence begins.
+        `read_along` is told what was said so far, whenever that is known."""
         self._vad = vad
         self._speculates = speculates
         self._cool = True
         self._words = Recognitions(stt, language)
         self._apply = apply
+        self._read_along = read_along or ignore
         self._default_language = language
         self._buffer = InputBuffer(most_buffered_s)
         self._next_form: WireFormat = self._buffer.form
@@ -234,7 +237,7 @@ class AudioPipeline:
 
     def close(self) -> None:
         """The session is over: tell it nothing more, and let go of it, so that both are freed."""
-        self._apply = ignore
+        self._apply = self._read_along = ignore
         self._interim.close()
 
     # -- the task --------------------------------------------------------------------------
@@ -355,6 +358,10 @@ class AudioPipeline:
         """Have the task see whether the turn is over by now."""
         self._wake.set()
 
+    def read_along(self, words: str) -> None:
+        """Pass on what was said so far."""
+        self._read_along(words)
 
-def ignore(event: inp.Input) -> None:
-    """What becomes of an input once the session is over."""
+
+def ignore(told: object) -> None:
+    """What becomes of what is told once the session is over."""

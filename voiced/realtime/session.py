@@ -90,6 +90,7 @@ class Session:
             most_buffered_s=parts.settings.limits.input_audio_s,
             turns=parts.settings.turn_detection,
             speculates=parts.settings.stt.speculate,
+            read_along=self._read_along,
         )
         self._performer = Performer(
             session_id=self.id,
@@ -265,6 +266,10 @@ class Session:
     def _look_ahead(self, *, speaking: bool = False) -> None:
         if self._ahead is not None and self.answers:
             self._ahead.look(self._state, speaking=speaking)
+
+    def _read_along(self, words: str) -> None:
+        if self._ahead is not None:
+            self._ahead.hear(self._state, words)
 
     def _perform_all(self, effects: list[Effect]) -> None:
         for effect in effects:

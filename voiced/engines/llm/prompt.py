@@ -68,8 +68,9 @@ class Prompter:
         """The prompt, without the oldest turns where there is no room for them.
 
         Up to half of those that have room go with them, so that the next turns begin with the same
-        one: a prompt that begins elsewhere is computed anew. Raises `ContextExceeded` where even
-        the newest turn has none.
+        one: a prompt that begins elsewhere is computed anew. `until_user`: only up to where the
+        user speaks on, behind what they have said of it where the last message is theirs. Raises
+        `ContextExceeded` where even the newest turn has none.
         """
         context = self._context
         reserve = context // ANSWER_SHARE
@@ -109,11 +110,9 @@ class Prompter:
             system = [m for m in messages[:first] if m.get("role") == "system"]
             kept, dropped = [*system, *messages[first:]], first - len(system)
         shown = [_audible(message) for message in kept]
-        if until_user and (not shown or shown[-1].get("role") != "user"):
-            text = self._template.render(self._dated([*shown, _user(CUT)]), tools)
-            text = text.partition(CUT)[0]
-        else:
-            text = self._template.render(self._dated(shown), tools, answer=not until_user)
+        if until_user:
+            shown = _left_open(shown)
+        text = self._template.render(self._dated(shown), tools).partition(CUT)[0]
         return Prompt(tokens=self._cut(text) if text else [], text=text, dropped=dropped)
 
     def _dated(self, messages: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -163,8 +162,12 @@ def turn_starts(messages: Sequence[Mapping[str, Any]]) -> list[int]:
     return [index for index, message in enumerate(messages) if message.get("role") == "user"]
 
 
-def _user(text: str) -> dict[str, Any]:
-    return {"role": "user", "content": text}
+def _left_open(messages: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """`messages` with `CUT` where the user speaks on."""
+    if messages and messages[-1].get("role") == "user":
+        last = {**messages[-1], "content": text_of(messages[-1]) + CUT}
+        return [*messages[:-1], last]
+    return [*messages, {"role": "user", "content": CUT}]
 
 
 def _audible(message: Mapping[str, Any]) -> Mapping[str, Any]:
