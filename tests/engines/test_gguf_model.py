@@ -11,7 +11,7 @@ import pytest
 
 from tests.models.llama_model import SMALL, write_random, write_scripted
 from voiced.errors import ModelError
-from voiced.models.gguf import read_gguf
+from voiced.models.gguf import TENSOR_BLOCKS, read_gguf
 from voiced.models.need import llama_need
 
 if TYPE_CHECKING:
@@ -90,8 +90,12 @@ def test_a_missing_file_and_a_directory(tmp_path: Path) -> None:
     assert "is a directory; choose a .gguf file" in refusal(folder)
 
 
-def write_kind(path: Path, architecture: str, *, tokenizer: bool = True, kind: str = "") -> Path:
+def write_kind(
+    path: Path, architecture: str, *, tokenizer: bool = True, kind: str = "", pooled: bool = False
+) -> Path:
     writer = gguf.GGUFWriter(path, architecture)
+    if pooled:
+        writer.add_pooling_type(gguf.PoolingType.LAST)
     if tokenizer:
         writer.add_tokenizer_model("llama")
     if kind:
@@ -109,6 +113,11 @@ def write_kind(path: Path, architecture: str, *, tokenizer: bool = True, kind: s
     [
         ("clip", False, "", "eyes"),
         ("bert", True, "", "embeddings"),
+        ("gemma-embedding", True, "", "embeddings"),
+        ("t5", True, "", "translates"),
+        ("llada", True, "", "all at once"),
+        ("eagle3", True, "", "a helper of another model"),
+        ("", False, "imatrix", "imatrix"),
         ("llama", False, "", "without a tokenizer"),
         ("llama", True, "adapter", "adapter"),
     ],
@@ -121,6 +130,56 @@ def test_other_kinds_are_told_apart(
     )
     assert word in said
     assert "not a language model" in said
+
+
+def test_a_model_that_was_made_into_one_of_embeddings(tmp_path: Path) -> None:
+    """It has the network of one that chats, and answers nonsense."""
+    path = write_kind(tmp_path / "model.gguf", "qwen3", pooled=True)
+    assert "is a model of embeddings, not a language model" in refusal(path)
+    assert read_gguf(write_kind(tmp_path / "chats.gguf", "qwen3")).architecture == "qwen3"
+
+
+def test_a_vocabulary_is_no_model(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_tokenizer_model("llama")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    assert "is a vocabulary without a model; choose a model that chats" in refusal(path)
+
+
+def test_the_size_of_every_kind_of_tensor_is_known() -> None:
+    """Else a file that ends too soon is not noticed. Two kinds are never in files."""
+    never = (gguf.GGMLQuantizationType.Q8_1, gguf.GGMLQuantizationType.Q8_K)
+    sizes = {int(k): size for k, size in gguf.GGML_QUANT_SIZES.items() if k not in never}
+    assert {k: size for k, size in TENSOR_BLOCKS.items() if k in sizes} == sizes
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["general.alignment", "split.count", "llama.block_count", "llama.attention.head_count_kv"],
+)
+@pytest.mark.parametrize("value", ["many", 2**32 - 1, 0])
+def test_a_number_that_is_none_or_too_large_is_no_crash(
+    tmp_path: Path, key: str, value: str | int
+) -> None:
+    path = tmp_path / "model.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_tokenizer_model("llama")
+    writer.add_key_value(
+        key, value, gguf.GGUFValueType.STRING if value == "many" else gguf.GGUFValueType.UINT32
+    )
+    writer.add_tensor("weight", np.zeros((4, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    if value == 2**32 - 1 and key in ("general.alignment", "split.count"):
+        refusal(path)
+    else:
+        file = read_gguf(path)
+        assert (file.context_trained, file.kv_bytes(100)) == (0, 0)
 
 
 def split(folder: Path, names: list[str]) -> list[Path]:

@@ -12,11 +12,14 @@ from __future__ import annotations
 import mmap
 import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from voiced.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -25,6 +28,7 @@ DEFAULT_ALIGNMENT = 32
 MOST_KEYS = 65_536
 MOST_TENSORS = 1_048_576
 MOST_DIMENSIONS = 4
+MOST_PARTS = 99_999
 """Bounds of a sane file: beyond them a header is damaged, and not to be followed."""
 
 KEPT_ITEMS = 512
@@ -38,16 +42,28 @@ F32, F16, BF16 = 0, 1, 30
 TENSOR_BLOCKS = {F32: (1, 4), F16: (1, 2), BF16: (1, 2)}
 TENSOR_BLOCKS |= {2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36)}
 TENSOR_BLOCKS |= {10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210)}
+TENSOR_BLOCKS |= {16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18)}
+TENSOR_BLOCKS |= {21: (256, 110), 22: (256, 82), 23: (256, 136), 29: (256, 56), 34: (256, 54)}
+TENSOR_BLOCKS |= {24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 35: (256, 66)}
+TENSOR_BLOCKS |= {39: (32, 17), 40: (64, 36), 41: (128, 18)}
 """By ggml's number of a tensor type: weights in a block, and its bytes (ggml-common.h)."""
 
+EMBEDDINGS = "a model of embeddings"
 NOT_LANGUAGE = {
     "clip": "the eyes of a model that sees",
     "whisper": "a model of speech recognition",
-    "bert": "a model of embeddings",
-    "nomic-bert": "a model of embeddings",
-    "jina-bert-v2": "a model of embeddings",
-    "t5encoder": "a model of embeddings",
+    "t5": "a model of the kind that translates",
+    "wavtokenizer-dec": "a part of a model that speaks",
+    **dict.fromkeys(("bert", "modern-bert", "neo-bert", "eurobert", "t5encoder"), EMBEDDINGS),
+    **dict.fromkeys(("nomic-bert", "nomic-bert-moe", "gemma-embedding", "llama-embed"), EMBEDDINGS),
+    **dict.fromkeys(("jina-bert-v2", "jina-bert-v3"), EMBEDDINGS),
+    **dict.fromkeys(("dream", "llada", "llada-moe", "rnd1"), "a model that writes all at once"),
+    **dict.fromkeys(("eagle3", "dflash", "gemma4-assistant"), "a helper of another model"),
 }
+"""By llama.cpp's name of the network (llama-arch.cpp)."""
+
+ADDITIONS = ("adapter", "mmproj", "imatrix", "vocab")
+"""Values of general.type beside "model"."""
 
 
 class GgufFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,15 +91,24 @@ class GgufFile(msgspec.Struct, frozen=True, kw_only=True):
         wide = self._number("embedding_length") // max(heads, 1)
         key = self._number("attention.key_length") or wide
         value = self._number("attention.value_length") or wide
-        kept = self.values.get(f"{self.architecture}.attention.head_count_kv", heads)
-        each = kept if isinstance(kept, list) else [int(kept)] * layers
-        return 2 * context * (key + value) * sum(each)
+        kept = self.values.get(f"{self.architecture}.attention.head_count_kv")
+        if isinstance(kept, list):
+            kept_heads = sum(item for item in kept if isinstance(item, int))
+        else:
+            kept_heads = layers * (kept if isinstance(kept, int) else heads)
+        return 2 * context * (key + value) * kept_heads
 
     def _number(self, key: str) -> int:
-        value = self.values.get(f"{self.architecture}.{key}", 0)
+        value = self.values.get(f"{self.architecture}.{key}")
         if isinstance(value, list):
-            return max((int(item) for item in value), default=0)
-        return int(value)
+            return max((item for item in value if isinstance(item, int)), default=0)
+        return _whole(self.values, f"{self.architecture}.{key}")
+
+
+def _whole(values: Mapping[str, Any], key: str) -> int:
+    """A number of the metadata; 0 where there is none, or something else."""
+    value = values.get(key)
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 class _Damaged(Exception):
@@ -139,9 +164,9 @@ class _Header:
 
 def read_gguf(path: Path) -> GgufFile:
     """Read and check the header. Raises `ModelError`, one line with file, cause and remedy."""
-    first, values = _read_part(path)
+    first, values, tensors = _read_part(path)
     parts = [path]
-    count = int(values.get("split.count", 0) or 0)
+    count = _whole(values, "split.count")
     if count > 1:
         parts = _all_parts(path, values, count)
         for part in parts[1:]:
@@ -149,11 +174,13 @@ def read_gguf(path: Path) -> GgufFile:
     size = first + sum(part.stat().st_size for part in parts[1:])
     file = GgufFile(path=path, values=values, parts=tuple(parts), size_bytes=size)
     _check_kind(file)
+    if not tensors and count <= 1:
+        raise ModelError(f"{path} is a vocabulary without a model; choose a model that chats")
     return file
 
 
-def _read_part(path: Path) -> tuple[int, dict[str, Any]]:
-    """The size of one file and its metadata."""
+def _read_part(path: Path) -> tuple[int, dict[str, Any], int]:
+    """The size of one file, its metadata, and how many tensors it has."""
     try:
         with path.open("rb") as opened:
             size = opened.seek(0, 2)
@@ -162,7 +189,7 @@ def _read_part(path: Path) -> tuple[int, dict[str, Any]]:
             if size < 24 or not start.startswith(MAGIC):
                 raise ModelError(f"{path} is no GGUF model: {_what_else(start, size)}")
             with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return size, _parse(data, size)
+                return size, *_parse(data, size)
     except FileNotFoundError as exc:
         raise ModelError(
             f"there is no file {path}; `voiced models list` shows the models that there are"
@@ -193,7 +220,7 @@ def _what_else(start: bytes, size: int) -> str:
     return "it does not begin with GGUF; choose a .gguf file"
 
 
-def _parse(data: mmap.mmap, size: int) -> dict[str, Any]:
+def _parse(data: mmap.mmap, size: int) -> tuple[dict[str, Any], int]:
     header = _Header(data)
     header.skip(len(MAGIC))
     version = header.scalar("<I")
@@ -207,12 +234,12 @@ def _parse(data: mmap.mmap, size: int) -> dict[str, Any]:
         name = header.text()
         values[name] = header.value(header.scalar("<I"))
     ends = [_end_of_tensor(header) for _ in range(tensors)]
-    alignment = int(values.get("general.alignment", DEFAULT_ALIGNMENT) or DEFAULT_ALIGNMENT)
+    alignment = _whole(values, "general.alignment") or DEFAULT_ALIGNMENT
     begin = -(-header.at // alignment) * alignment
     if ends and begin + max(ends) > size:
         missing = begin + max(ends) - size
         raise _Damaged(f"the last {missing:,} bytes are missing")
-    return values
+    return values, tensors
 
 
 def _end_of_tensor(header: _Header) -> int:
@@ -231,9 +258,9 @@ def _end_of_tensor(header: _Header) -> int:
 
 def _all_parts(path: Path, values: dict[str, Any], count: int) -> list[Path]:
     """The files of a model that is split: NAME-00001-of-00003.gguf and so on."""
-    number = int(values.get("split.no", 0)) + 1
+    number = _whole(values, "split.no") + 1
     ending = f"-{number:05d}-of-{count:05d}.gguf"
-    if not path.name.endswith(ending):
+    if count > MOST_PARTS or not path.name.endswith(ending):
         raise ModelError(
             f"the GGUF model {path} is part {number} of {count}, and is not named so; give it the "
             f"name it was published under, which ends in {ending}"
@@ -252,10 +279,13 @@ def _all_parts(path: Path, values: dict[str, Any], count: int) -> list[Path]:
 def _check_kind(file: GgufFile) -> None:
     """Raises `ModelError` for what is GGUF and yet cannot answer in words."""
     what = NOT_LANGUAGE.get(file.architecture)
-    if file.values.get("general.type") in ("adapter", "mmproj"):
+    if file.values.get("general.type") in ADDITIONS:
         what = f"an addition to a model ({file.values['general.type']})"
-    elif file.values.get(f"{file.architecture}.attention.causal") is False:
-        what = "a model of embeddings"
+    elif what is None and (
+        file.values.get(f"{file.architecture}.attention.causal") is False
+        or _whole(file.values, f"{file.architecture}.pooling_type")
+    ):
+        what = EMBEDDINGS
     elif not file.architecture:
         what = "a file without general.architecture"
     elif "tokenizer.ggml.model" not in file.values and what is None:
