@@ -23,6 +23,8 @@ from voiced.engines.llm.tool_calls import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from voiced.engines.llm.channels import Channels
+
 State = Literal["words", "call", "plain", "stopped"]
 
 MOST_CALL = 65_536
@@ -34,6 +36,7 @@ class AnswerText:
 
     `functions` are the names that were offered: without any, nothing is taken for a call. The
     answer begins inside a thought with the marks `thinking`, or a call with the marks `opened`.
+    What comes on `channels` is sorted by them first, and a call is what they take for one.
     """
 
     def __init__(
@@ -43,10 +46,12 @@ class AnswerText:
         *,
         thinking: Marks | None = None,
         opened: Marks | None = None,
+        channels: Channels | None = None,
     ) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._stops = tuple(stop for stop in stops if stop)
-        self._functions = functions
+        self._functions = functions = () if channels else functions
+        self._channels = channels
         self._held = ""
         self._said = False
         self._marks: Marks | None = opened
@@ -77,12 +82,15 @@ class AnswerText:
 
     def finish(self) -> str:
         """The answer is over: what was held back after all."""
-        self._take(self._decoder.decode(b"", True))
+        self._take(self._decoder.decode(b"", True), last=True)
         if self._thoughts is not None:
             self._held += self._thoughts.finish()
         return self._advance(last=True)
 
-    def _take(self, text: str) -> None:
+    def _take(self, text: str, *, last: bool = False) -> None:
+        if self._channels is not None:
+            text = self._channels.feed(text) + (self._channels.finish() if last else "")
+            self.calls, self.broken = list(self._channels.calls), self._channels.broken
         self._held += text if self._thoughts is None else self._thoughts.feed(text)
 
     def _advance(self, *, last: bool) -> str:

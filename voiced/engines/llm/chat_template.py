@@ -139,6 +139,7 @@ class Template:
                     tools=offered if offered and self._tells_tools(plainness) else None,
                     add_generation_prompt=answer,
                     enable_thinking=False,
+                    reasoning_effort="low",
                     **self._tokens,
                 )
                 if any(m["role"] == "system" and m["content"].strip() not in text for m in shaped):

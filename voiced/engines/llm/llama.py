@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from voiced.engines.llm.answer_text import AnswerText
+from voiced.engines.llm.channels import CHANNEL_MARKS, Channels, writes_on_channels
 from voiced.engines.llm.chat_template import CHATML, Template
 from voiced.engines.llm.llama_library import (
     PACKAGE,
@@ -87,10 +88,12 @@ class LlamaEngine:
         self._prompter = Prompter(
             self._template, vocabulary.tokens, shape.context, tell_time=self._options.tell_time
         )
+        on_channels = writes_on_channels(self._template.source)
+        held = (*HELD_MARKS, *(CHANNEL_MARKS if on_channels else ()))
         self._shown = frozenset(
             token
             for token, text in vocabulary.controls.items()
-            if any(mark in text for mark in HELD_MARKS)
+            if any(mark in text for mark in held)
         )
         return EngineInfo(
             kind="llm",
@@ -218,7 +221,9 @@ class LlamaEngine:
 
     def _answer(self, prompt: Prompt, tools: Sequence[Mapping[str, Any]]) -> AnswerText:
         names = {tool["name"] for tool in tools}
-        return AnswerText(self._options.stop, names, thinking=thought_begun(prompt.text))
+        channels = Channels(names) if writes_on_channels(self._template.source) else None
+        thinking = thought_begun(prompt.text)
+        return AnswerText(self._options.stop, names, thinking=thinking, channels=channels)
 
     def _write(
         self, work: Work, sampler: Sampler, sequence: int, answer: AnswerText, limit: int

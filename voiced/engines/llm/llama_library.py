@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import os
+import re
 import sys
 from importlib.metadata import requires
 from typing import TYPE_CHECKING
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 PACKAGE = "llama-cpp-python"
 
 PIECE_BYTES = 256
-ATTRIBUTE_CONTROL = 1 << 3
-"""LLAMA_TOKEN_ATTR_CONTROL."""
+ATTRIBUTE_CONTROL, ATTRIBUTE_USER_DEFINED = 1 << 3, 1 << 4
+"""LLAMA_TOKEN_ATTR_CONTROL and LLAMA_TOKEN_ATTR_USER_DEFINED."""
+
+MARK_LIKE = re.compile(r"<\|[\w ]+\|>")
 
 DECODED, NO_ROOM, ABORTED = 0, 1, 2
 """What `llama_decode` returns."""
@@ -86,7 +89,11 @@ class Vocabulary:
         for token in range(self.size):
             self._ends[token] = library.llama_vocab_is_eog(vocab, token)
             attributes = library.llama_vocab_get_attr(vocab, token)
-            self._controls[token] = bool(attributes & ATTRIBUTE_CONTROL)
+            self._controls[token] = bool(attributes & ATTRIBUTE_CONTROL) or (
+                # llama.cpp makes these of gpt-oss's marks, and converters of some others'.
+                bool(attributes & ATTRIBUTE_USER_DEFINED)
+                and bool(MARK_LIKE.fullmatch(self._named(token)))
+            )
         begin = library.llama_vocab_bos(vocab)
         self.bos = self._named(begin)
         self.eos = self._named(library.llama_vocab_eos(vocab))
@@ -100,7 +107,7 @@ class Vocabulary:
 
     @property
     def controls(self) -> dict[int, str]:
-        """All control tokens and their texts."""
+        """All control tokens and their texts, and those that are as good as control tokens."""
         return {token: self._named(token) for token in range(self.size) if self._controls[token]}
 
     def tokens(self, text: str) -> list[int]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import structs
 
+from voiced.engines.llm.channels import FORCED_HEAD, writes_on_channels
 from voiced.engines.llm.chat_template import CUT, text_of
 from voiced.errors import ContextExceeded
 
@@ -150,6 +151,8 @@ def roundest(low: int, high: int) -> int:
 def dialect_of(template: Template) -> Dialect:
     """How the model that goes with this template was taught to write calls."""
     source = template.source
+    if writes_on_channels(source):
+        return Dialect(opening=FORCED_HEAD, key="arguments")
     if not template.knows_tools or ("<tool_call>" in source and "<function=" not in source):
         return Dialect(opening="<tool_call>\n", key="arguments")
     if "[TOOL_CALLS]" in source:

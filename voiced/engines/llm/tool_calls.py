@@ -68,8 +68,13 @@ def read_calls(marks: Marks, body: str) -> list[Call]:
     if marks.begin == "<|tool_call_start|>":
         return _python_calls(body)
     if marks.begin == "[TOOL_CALLS]" and (match := NAMED.match(body)):
-        return [Call(match[1], _object(_first_json(match[2])))]
+        return [named_call(match[1], match[2])]
     return _json_calls(body)
+
+
+def named_call(name: str, arguments: str) -> Call:
+    """A call whose name stands outside its JSON. Raises `Unreadable`."""
+    return Call(name, _object(_first_json(arguments)))
 
 
 def read_plain(text: str, names: Collection[str]) -> list[Call]:
