@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from tests.engines.llama_helpers import needs_llama
-from tests.models.llama_model import SMALL, write_random
+from tests.models.llama_shapes import SMALL, write_random
 from tests.models.piper_voice import write_voice
 from tests.models.whisper_model import write_listener
 from voiced.__main__ import main

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tests.engines.llama_helpers import needs_llama
 from tests.engines.whisper_helpers import sound
-from tests.models.llama_model import SMALL, write_random
+from tests.models.llama_shapes import SMALL, write_random
 from tests.models.piper_voice import write_voice
 from tests.models.whisper_model import write_listener
 from voiced.__main__ import main

@@ -9,7 +9,8 @@ import gguf
 import numpy as np
 import pytest
 
-from tests.models.llama_model import SMALL, write_random, write_scripted
+from tests.models.llama_model import write_scripted
+from tests.models.llama_shapes import SMALL, write_random
 from voiced.errors import ModelError
 from voiced.models.gguf import TENSOR_BLOCKS, read_gguf
 from voiced.models.need import llama_need

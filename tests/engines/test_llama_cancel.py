@@ -18,7 +18,7 @@ from tests.engines.llama_helpers import (
     needs_llama,
     user,
 )
-from tests.models.llama_model import Shape, write_random
+from tests.models.llama_shapes import Shape, write_random
 from tests.patience import CEILING_S
 from voiced.engines.clients import EngineLlm
 from voiced.engines.ports import Priority, ReplyEnd, TextDelta, WorkCancelled

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.engines.llama_helpers import Request, ask, assistant, loaded, needs_llama, system, user
-from tests.models.llama_model import SMALL, write_random
+from tests.models.llama_shapes import SMALL, write_random
 from tests.models.stateful_model import write_hybrid, write_recurrent
 from voiced.engines import pulse
 from voiced.engines.ports import WorkCancelled

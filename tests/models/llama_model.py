@@ -4,8 +4,7 @@
 the newest cue word in the conversation and whose output then follows a script, piece by piece.
 Everything in it is computed by llama.cpp as for any other model.
 
-`write_random` makes one of a true shape with random weights: what it says has no meaning and no
-end, and takes as long as a real one's words.
+`tests.models.llama_shapes` makes those of a true shape.
 """
 
 from __future__ import annotations
@@ -13,14 +12,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import gguf
-import msgspec
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
 
 UNKNOWN, BOS, EOS = 0, 1, 2
 BYTES = 3
@@ -71,44 +68,6 @@ CUED, DEFAULT, CLOSING = 0.3, 0.1, 0.02
 That of an object is twice as likely: bound to JSON, the model comes to an end."""
 
 
-COMMON = """
-a about after again all also always am an and another any are as ask at back be because been
-before but by call can come could day do does each end even every few find first for from get
-give go good had half hall has have he hear help her here him his hour how I if in into is it
-its just keep kitchen know lamp last leave light like little long look made make many may me
-minute more most much must my need new next night no not now number of off on one only open or
-other our out over please put quite right room said same say see set she so some story stop such
-take tell than that the their them then there these they thing think this time to too turn two
-under until up us very was way we well were what when where which who will with word would year
-yes yet you your And Is It Tell The What Yes You asked assistant lamps stories system user
-five minutes timer Monday Tuesday Wednesday Thursday Friday Saturday Sunday January February March
-April May June July August September October November December
-"""
-"""Words that are one token in a random model, with and without a space in front, as they are in
-vocabularies of true size: what is measured in tokens is a sentence then, and not a word."""
-
-
-class Shape(msgspec.Struct, frozen=True, kw_only=True):
-    """The size of a random model."""
-
-    layers: int
-    width: int
-    inner: int
-    heads: int
-    kv_heads: int
-    vocabulary: int = 512
-    context: int = 4096
-
-
-SMALL = Shape(layers=4, width=256, inner=768, heads=4, kv_heads=2)
-SMOLLM2_135M = Shape(
-    layers=30, width=576, inner=1536, heads=9, kv_heads=3, vocabulary=49_152, context=8192
-)
-QWEN_05B = Shape(
-    layers=24, width=896, inner=4864, heads=14, kv_heads=2, vocabulary=151_936, context=32_768
-)
-
-
 def write_scripted(
     path: Path,
     answers: Mapping[str, Sequence[str]],
@@ -125,7 +84,7 @@ def write_scripted(
     text between a token that begins it and one that ends it."""
     scripts = [list(default), *map(list, answers.values())]
     pieces = [piece for script in scripts for piece in script]
-    words = _Words([*answers, *pieces], fillers=0)
+    words = Words([*answers, *pieces], fillers=0)
     width = -(-words.count // 64) * 64
     one = np.eye(words.count, width, dtype=np.float32)
     keys, values, back = (
@@ -154,10 +113,10 @@ def write_scripted(
     looks = np.zeros((HEAD, width), np.float32)
     looks[HEAD - 2], looks[HEAD - 1] = np.cos(np.pi / 4), np.sin(np.pi / 4)
     strength = np.sqrt(LOOK * np.sqrt(HEAD) / scale)
-    writer = _writer(path, words, template, context=context, width=width, inner=32, layers=1)
+    writer = open_writer(path, words, template, context=context, width=width, inner=32, layers=1)
     writer.add_add_bos_token(framed)
     writer.add_add_eos_token(framed)
-    _attention(writer, heads=1, kv_heads=1)
+    add_attention(writer, heads=1, kv_heads=1)
     writer.add_rope_freq_base(float(ROPE_BASE))
     tensors = {
         "token_embd": one,
@@ -175,56 +134,10 @@ def write_scripted(
     }
     for name, tensor in tensors.items():
         writer.add_tensor(f"{name}.weight", np.ascontiguousarray(tensor, np.float32))
-    return _finish(writer, path)
+    return finish(writer, path)
 
 
-def write_random(path: Path, shape: Shape, *, template: str = TEMPLATE, seed: int = 1) -> Path:
-    """Write a model of that shape, its weights random and of 8 bits (Q8_0)."""
-    random = np.random.default_rng(seed)
-    words = _Words(
-        [w for word in COMMON.split() for w in (word, f" {word}")], fillers=shape.vocabulary
-    )
-    head = shape.width // shape.heads
-    writer = _writer(
-        path,
-        words,
-        template,
-        context=shape.context,
-        width=shape.width,
-        inner=shape.inner,
-        layers=shape.layers,
-    )
-    writer.add_add_bos_token(False)
-    _attention(writer, heads=shape.heads, kv_heads=shape.kv_heads, head=head)
-    writer.add_rope_freq_base(10_000.0)
-
-    def add(name: str, rows: int, columns: int) -> None:
-        data = _random_q8(random, rows, columns)
-        if name == "output":
-            data[[EOS, words.ids[IM_END]]] = 0  # never the likeliest: it does not end
-        writer.add_tensor(f"{name}.weight", data, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
-
-    def norm(name: str) -> None:
-        writer.add_tensor(f"{name}.weight", np.ones(shape.width, np.float32))
-
-    add("token_embd", words.count, shape.width)
-    norm("output_norm")
-    add("output", words.count, shape.width)
-    for layer in range(shape.layers):
-        block = f"blk.{layer}."
-        norm(block + "attn_norm")
-        add(block + "attn_q", head * shape.heads, shape.width)
-        add(block + "attn_k", head * shape.kv_heads, shape.width)
-        add(block + "attn_v", head * shape.kv_heads, shape.width)
-        add(block + "attn_output", shape.width, head * shape.heads)
-        norm(block + "ffn_norm")
-        add(block + "ffn_gate", shape.inner, shape.width)
-        add(block + "ffn_up", shape.inner, shape.width)
-        add(block + "ffn_down", shape.width, shape.inner)
-    return _finish(writer, path)
-
-
-class _Words:
+class Words:
     """A vocabulary: bytes, control tokens, whole words, and words that nobody says."""
 
     def __init__(self, words: Sequence[str], *, fillers: int) -> None:
@@ -249,9 +162,9 @@ class _Words:
         )
 
 
-def _writer(
+def open_writer(
     path: Path,
-    words: _Words,
+    words: Words,
     template: str | None,
     *,
     context: int,
@@ -281,7 +194,7 @@ def _writer(
     return writer
 
 
-def _attention(writer: gguf.GGUFWriter, *, heads: int, kv_heads: int, head: int = HEAD) -> None:
+def add_attention(writer: gguf.GGUFWriter, *, heads: int, kv_heads: int, head: int = HEAD) -> None:
     writer.add_head_count(heads)
     writer.add_head_count_kv(kv_heads)
     writer.add_key_length(head)
@@ -289,16 +202,7 @@ def _attention(writer: gguf.GGUFWriter, *, heads: int, kv_heads: int, head: int 
     writer.add_rope_dimension_count(head)
 
 
-def _random_q8(random: np.random.Generator, rows: int, columns: int) -> NDArray[np.uint8]:
-    """Blocks of Q8_0: a scale in 16 bits, then 32 numbers in 8. Of unit gain."""
-    blocks = columns // 32
-    data = random.integers(0, 256, (rows, blocks, 34), np.uint8)
-    scale = np.array([np.sqrt(3.0 / columns) / 127], np.float16)
-    data[:, :, :2] = scale.view(np.uint8)
-    return data.reshape(rows, blocks * 34)
-
-
-def _finish(writer: gguf.GGUFWriter, path: Path) -> Path:
+def finish(writer: gguf.GGUFWriter, path: Path) -> Path:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tests.models.llama_model import COMMON, EOS, IM_END, TEMPLATE, _finish, _Words, _writer
+from tests.models.llama_model import EOS, IM_END, TEMPLATE, Words, finish, open_writer
+from tests.models.llama_shapes import COMMON
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ STATE, RANK, KERNEL = 16, 4, 4
 class _Tensors:
     """Adds tensors of random numbers of unit gain."""
 
-    def __init__(self, writer: gguf.GGUFWriter, words: _Words) -> None:
+    def __init__(self, writer: gguf.GGUFWriter, words: Words) -> None:
         self._writer = writer
         self._random = np.random.default_rng(3)
         self._silent = [EOS, words.ids[IM_END]]
@@ -50,8 +51,8 @@ class _Tensors:
 
 
 def _open(path: Path, architecture: str) -> tuple[gguf.GGUFWriter, _Tensors]:
-    words = _Words([w for word in COMMON.split() for w in (word, f" {word}")], fillers=0)
-    writer = _writer(
+    words = Words([w for word in COMMON.split() for w in (word, f" {word}")], fillers=0)
+    writer = open_writer(
         path,
         words,
         TEMPLATE,
@@ -89,7 +90,7 @@ def write_hybrid(path: Path) -> Path:
     tensors.weight("blk.1.attn_k", HEAD, WIDTH)
     tensors.weight("blk.1.attn_v", HEAD, WIDTH)
     tensors.weight("blk.1.attn_output", WIDTH, WIDTH)
-    return _finish(writer, path)
+    return finish(writer, path)
 
 
 def write_recurrent(path: Path) -> Path:
@@ -114,4 +115,4 @@ def write_recurrent(path: Path) -> Path:
         tensors.add(block + "ssm_a", -np.tile(np.arange(1.0, STATE + 1), (inner, 1)))
         tensors.add(block + "ssm_d", np.ones(inner, np.float32))
         tensors.weight(block + "ssm_out", WIDTH, inner)
-    return _finish(writer, path)
+    return finish(writer, path)

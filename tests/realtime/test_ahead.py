@@ -61,6 +61,17 @@ async def test_new_instructions_are_read_in_place_of_the_old(autojump_clock: Moc
     assert llm.read[-1][0]["content"] == "Speak like a pirate."
 
 
+async def test_who_may_call_no_tools_is_read_ahead_for_without_them(
+    autojump_clock: MockClock,
+) -> None:
+    """The question tells the model of none, and what differs at the head is read for nothing."""
+    llm = ReadingLlm()
+    async with talking(llm=llm) as talk:
+        talk.configure(tool_choice="none")
+        await trio.sleep(2 * READ_S + 1)
+    assert llm.tools[-1] == []
+
+
 async def test_what_is_read_is_what_an_answer_will_be_asked_with(autojump_clock: MockClock) -> None:
     llm = ReadingLlm(says("It is noon."), says("It is one."))
     async with talking(llm=llm) as talk:

@@ -58,12 +58,12 @@ def load_clip(path: Path, *, end_ms: float | None = None) -> Clip:
     return make_clip(read_pcm16(path, INPUT_RATE_HZ), path.name, end_ms=end_ms)
 
 
-async def synthesise_clip() -> Clip:
-    """`SENTENCE` by the espeak engine, after 0.3 s of silence."""
+async def synthesise_clip(sentence: str = SENTENCE) -> Clip:
+    """`sentence` by the espeak engine, after 0.3 s of silence."""
     pcm, rate_hz = bytearray(), 0
     async with (
         open_engine(Settings(), "tts") as host,
-        EngineTts(host).speak(SENTENCE) as chunks,
+        EngineTts(host).speak(sentence) as chunks,
     ):
         async for chunk in chunks:
             pcm += chunk.pcm
@@ -72,4 +72,4 @@ async def synthesise_clip() -> Clip:
         raise EngineFailed("the espeak engine made no sound")
     samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768.0
     spoken = to_pcm16(Recording(samples, rate_hz), INPUT_RATE_HZ)
-    return make_clip(_LEAD_IN + spoken, f"espeak: {SENTENCE}")
+    return make_clip(_LEAD_IN + spoken, f"espeak: {sentence}")

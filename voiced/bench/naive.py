@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -25,6 +25,8 @@ Native: TypeAlias = Any
 """A model of a library without types."""
 
 Op = Literal["load", "encode", "transcribe", "first token", "first sound", "speech", "turn"]
+
+ENDS = (".", "!", "?")
 
 CONTEXT = 2048
 """Tokens of the language model. The library's own 512 would not hold the conversation."""
@@ -35,7 +37,8 @@ class Asked(
 ):
     """What to do. `whisper`, `llama` and `piper` are paths, for `load`; `threads` are those of each
     library, 0 what it chooses; `pcm` is PCM16 mono at 16 kHz; `tokens` so many of the answer are
-    wanted."""
+    wanted at most. `text` is to be spoken; a `turn` without speaks the first sentence of its own
+    answer."""
 
     op: Op
     whisper: str = ""
@@ -49,10 +52,11 @@ class Asked(
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Milliseconds by stage, and what was understood. `fault`: it could not be done."""
+    """Milliseconds by stage, what was understood and what spoken. `fault`: it could not be done."""
 
     ms: dict[str, float] = {}
     heard: str = ""
+    said: str = ""
     fault: str = ""
 
 
@@ -142,20 +146,24 @@ class NaiveUser:
         ms["stt"] = since(began)
         question = {"role": "user", "content": heard or "..."}
         began = time.perf_counter()
-        for _ in self._answer([*asked.messages, question], asked.tokens):
+        answer = self._answer([*asked.messages, question], asked.tokens)
+        said = asked.text or to_first_sentence(map(text_of, answer))
+        for _ in answer if asked.text else ():
             pass
         ms["llm"] = since(began)
+        if not said:
+            raise ValueError("the model answers nothing")
         began = time.perf_counter()
-        next(iter(self._piper.synthesize(asked.text)))
+        next(iter(self._piper.synthesize(said)))
         ms["tts"] = since(began)
         ms["whole"] = sum(ms.values())
-        return Spent(ms=ms, heard=heard)
+        return Spent(ms=ms, heard=heard, said=said)
 
     def _listen(self, samples: NDArray[Any]) -> str:
         segments, _info = self._whisper.transcribe(samples)
         return "".join(segment.text for segment in segments).strip()
 
-    def _answer(self, messages: list[dict[str, Any]], tokens: int) -> Iterator[object]:
+    def _answer(self, messages: list[dict[str, Any]], tokens: int) -> Iterator[Native]:
         """The tokens as they come; the item before the first one tells the role. The likeliest
         token each time, as ours takes it."""
         stream = self._llama.create_chat_completion(
@@ -163,6 +171,22 @@ class NaiveUser:
         )
         next(stream)
         yield from stream
+
+
+def text_of(chunk: Native) -> str:
+    """What a chunk of llama-cpp-python's stream adds to the answer."""
+    return str(chunk["choices"][0]["delta"].get("content") or "")
+
+
+def to_first_sentence(pieces: Iterable[str]) -> str:
+    """What they say up to the first mark that ends a sentence, or all of it: no more is waited
+    for."""
+    said = ""
+    for piece in pieces:
+        said += piece
+        if said.rstrip().endswith(ENDS):
+            break
+    return said.strip()
 
 
 def to_samples(pcm: bytes) -> NDArray[Any]:

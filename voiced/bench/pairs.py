@@ -54,6 +54,19 @@ async def compare(
 ) -> Comparison:
     """Time both `pairs` times, first one first and then the other. Each runs once before that,
     whose time does not count. `tell` is told what is done."""
+    fast, slow = await take_pairs(name, tuned, naive, pairs=pairs, tell=tell)
+    return compared(name, fast, slow, goal=goal)
+
+
+async def take_pairs(
+    name: str,
+    tuned: Way,
+    naive: Way,
+    *,
+    pairs: int,
+    tell: Callable[[str], None],
+) -> tuple[list[Mapping[str, float]], list[Mapping[str, float]]]:
+    """What `compare` compares: the times of each, the first run of both left out."""
     spent: dict[bool, list[Mapping[str, float]]] = {True: [], False: []}
     for number in range(pairs + 1):
         tell(f"{name}: pair {number} of {pairs}")
@@ -62,15 +75,26 @@ async def compare(
             took = await (tuned if is_tuned else naive)()
             if number:
                 spent[is_tuned].append(took)
-    fast, slow = ([took[WHOLE] for took in spent[is_tuned]] for is_tuned in (True, False))
+    return spent[True], spent[False]
+
+
+def compared(
+    name: str,
+    tuned: Sequence[Mapping[str, float]],
+    naive: Sequence[Mapping[str, float]],
+    *,
+    goal: float | None = None,
+) -> Comparison:
+    """Times that were taken in pairs."""
+    fast, slow = ([took[WHOLE] for took in taken] for taken in (tuned, naive))
     return Comparison(
         name=name,
         tuned_ms=summarise(fast),
         naive_ms=summarise(slow),
         times=summarise([more / less for less, more in zip(fast, slow, strict=True)]),
         goal=goal,
-        tuned_stages_ms=_stages(spent[True]),
-        naive_stages_ms=_stages(spent[False]),
+        tuned_stages_ms=_stages(tuned),
+        naive_stages_ms=_stages(naive),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from voiced.bench.barge_in import REPLY_S, measure_barge_ins, report_barge_ins
-from voiced.bench.clip import Clip, load_clip, synthesise_clip
+from voiced.bench.clip import SENTENCE, Clip, load_clip, synthesise_clip
 from voiced.bench.daemon import Daemon, open_daemon, stub_engines
 from voiced.bench.report import (
     describe_machine,
@@ -53,11 +53,11 @@ async def bench_turn(args: argparse.Namespace) -> int:
     return 0
 
 
-async def choose_clip(args: argparse.Namespace) -> Clip:
-    """The recording of `--wav`, else espeak's."""
+async def choose_clip(args: argparse.Namespace, sentence: str = SENTENCE) -> Clip:
+    """The recording of `--wav`, else espeak's of `sentence`."""
     if args.wav is not None:
         return load_clip(args.wav, end_ms=args.end_of_speech)
-    return await synthesise_clip()
+    return await synthesise_clip(sentence)
 
 
 def named_daemon(url: str) -> Daemon:

@@ -1,61 +1,79 @@
-"""A whole turn, from the end of speech to the first sound of the answer, against the naive use of
-the same models.
+"""A whole turn, from the acoustic end of speech to the first audio at the client, against the naive
+use of the same models.
 
-Ours is what the daemon does, with the engines in their processes: the speech is there already,
-since it was streamed; the conversation so far was read while the user spoke; the reply is spoken
-from its first clause on. The naive user transcribes when all is said, gives the model a prompt with
-a clock at its head, waits for the sentence and has it spoken. Not in it are the silence that ends a
-turn, the same for both, and what ours gains by asking Whisper as that begins (`stt.speculate`).
+Ours is the daemon as it runs by default, spoken to in real time over its WebSocket: what it does
+while the user speaks and in the silence that ends a turn is done then. Only the assistant's fast
+path is off, no tools are offered (the naive user has none), and the model takes the likeliest
+token. A turn is the next one of a conversation; some 400 tokens were said before the first. The
+naive user transcribes when all is said, gives the model a prompt with a clock at its head, waits
+for the first sentence of the answer and has that spoken. Noticing the end, and the way to a client,
+cost it nothing.
 
-Models of random weights say nothing, so both are given the same work: the same speech, the same
-conversation, so many tokens of a reply, and then its words.
+Three comparisons, each with its definition in the report:
+
+- `felt` is what a person waits: from the end of the last sound of speech to the first audio. The
+  silence that ends a turn is in it on both sides, the same length added to the naive user's time.
+- `added` is the same turns without that silence, on either side: it is waited, and no work of the
+  models. What is left of ours may be less than its engines took, since they work in that silence.
+  The goals are for this one.
+- `engines` is our engines without the daemon, one after the other: see `engines_turn`. No goal.
 """
 
 from __future__ import annotations
 
-import re
-from itertools import count, pairwise
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-import trio
 
-from voiced.bench.engines_llm import HISTORY_TOKENS, clocked, read_ahead, recall, reply
-from voiced.bench.engines_stt import lasting
-from voiced.bench.engines_tts import SENTENCE, first_clause, first_sound
-from voiced.bench.hosts import llama_spec, open_host, piper_spec, whisper_spec
-from voiced.bench.naive import Asked
-from voiced.bench.pairs import SETTLE_S, WHOLE, Comparison, compare
+from voiced.audio.pcm import SAMPLE_BYTES, SPEECH_HZ
+from voiced.audio.resample import resample_whole
+from voiced.bench.busy import settings_for
+from voiced.bench.daemon import open_daemon
+from voiced.bench.engines_turn import Chosen, compare_engines
+from voiced.bench.pairs import WHOLE, Comparison, compared, take_pairs
 from voiced.bench.rival import open_rival
-from voiced.engines.clients_stt import EngineStt
-from voiced.engines.ports import Priority
+from voiced.bench.turn_sides import SILENCE, TURNS_EACH, Naive, Spoken, Words
+from voiced.client.microphone import INPUT_RATE_HZ
 from voiced.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
+    from voiced.bench.clip import Clip
     from voiced.bench.engines import Effort
-    from voiced.bench.engines_llm import Messages
+    from voiced.bench.engines_turn import Given
     from voiced.bench.hosts import Models
-    from voiced.bench.rival import Rival
-    from voiced.engines.host import EngineHost
 
 GOALS: Final = {"tiny": 10.0, "base": 7.0}
-"""How many times sooner the first sound should come, by what the name of the model has in it."""
+"""How many times sooner `added` should be over, by what the name of the Whisper model has in it."""
 
-STAGES: Final = ("stt", "llm", "tts")
-SPEECH_S: Final = 3
+SENTENCE: Final = "please tell me how the weather is going to be this afternoon"
+"""What is said, where no recording is given: without a pause, some three seconds long."""
 
-_TOKEN: Final = re.compile(r"\w+|[^\w\s]")
-"""What is a token in a vocabulary of true size, mostly: a word, a mark."""
+DEFINITIONS: Final = {
+    "felt": (
+        "from the acoustic end of speech to the first audio at the client, the silence that ends a "
+        "turn included on both sides; naively as many ms are added for it, and nothing for noticing"
+    ),
+    "added": (
+        "the same turns without that silence on either side, since it is waited and no work of the "
+        "models; ours works in it, so this is less than its engines took. The goals are for this"
+    ),
+    "engines": (
+        "our engines without the daemon, one after the other, nothing begun before the turn is "
+        "over but reading what was said before; so many tokens and words on both sides. No goal"
+    ),
+}
 
 
 class TurnSetting(msgspec.Struct, frozen=True, kw_only=True):
     """What both sides are given."""
 
-    speech_s: int
+    speech_s: float
+    silence_ms: float
     history_tokens: int
+    turns_each: int = TURNS_EACH
     clause: str
     clause_tokens: int
     sentence: str
@@ -63,146 +81,133 @@ class TurnSetting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WholeTurnReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Turns with these models. `heard` and `heard_naively` are what the sides understood last:
-    where they differ, so does the work that follows."""
+    """Turns with these models; see `DEFINITIONS`. Where the `words` of the last turn differ, so
+    does the work that they took."""
 
     whisper: str
     llama: str
     piper: str
     setting: TurnSetting
-    comparison: Comparison
-    heard: str
-    heard_naively: str
+    felt: Comparison
+    added: Comparison
+    engines: Comparison
+    words: Words
+    words_naively: Words
+    definitions: dict[str, str] = msgspec.field(default_factory=DEFINITIONS.copy)
 
     @property
     def missed(self) -> list[str]:
         """The goal, where it was missed."""
-        missed = self.comparison.missed
+        missed = self.added.missed
         return [f"{self.whisper}, {missed}"] if missed else []
 
 
 async def measure_whole_turns(
     models: Models,
-    pcm: bytes,
+    clip: Clip,
     effort: Effort,
     tell: Callable[[str], None] = lambda _text: None,
 ) -> list[WholeTurnReport]:
-    """Turns with each Whisper model there is, and the first of the other models. `pcm` is speech,
-    PCM16 mono at 16 kHz; no cancels are made. Raises `UsageError` where a model is missing, and
-    `EngineError`."""
+    """Turns with each Whisper model there is, and the first of the other models; no cancels are
+    made. Raises `UsageError` where a model is missing, `EngineError`, `StartupError`, and
+    `ClientError` where the daemon does not answer aloud."""
     for kind in ("whisper", "llama", "piper"):
         if not getattr(models, kind):
             raise UsageError(f"{models.directory} holds no {kind} model, which a turn needs")
-    speech = lasting(pcm, SPEECH_S)
-    return [await _measure(models, folder, speech, effort, tell) for folder in models.whisper]
+    return [
+        await _measure(
+            models,
+            Chosen(whisper=folder, llama=models.llama[0], piper=models.piper[0]),
+            clip,
+            effort,
+            tell,
+        )
+        for folder in models.whisper
+    ]
 
 
 async def _measure(
-    models: Models, whisper: Path, speech: bytes, effort: Effort, tell: Callable[[str], None]
+    models: Models, chosen: Chosen, clip: Clip, effort: Effort, tell: Callable[[str], None]
 ) -> WholeTurnReport:
-    llama, piper = models.llama[0], models.piper[0]
-    tell(f"{whisper.name}: loading")
-    async with (
-        open_host(whisper_spec(models, whisper, effort.threads)) as stt,
-        open_host(llama_spec(models, llama, effort.threads)) as llm,
-        open_host(piper_spec(models, piper, effort.threads)) as tts,
-        open_rival(
-            threads=effort.threads, whisper=str(whisper), llama=str(llama), piper=str(piper)
-        ) as rival,
-    ):
-        history = await recall(llm, HISTORY_TOKENS)
-        clause = first_clause(SENTENCE)
-        setting = TurnSetting(
-            speech_s=SPEECH_S,
-            history_tokens=await read_ahead(llm, history),
-            clause=clause,
-            clause_tokens=count_tokens(clause),
-            sentence=SENTENCE,
-            sentence_tokens=count_tokens(SENTENCE),
-        )
-        tuned = _Tuned(stt, llm, tts, history, speech, setting)
-        naive = _Naive(rival, history, speech, setting)
-        comparison = await compare(
-            "end of speech to first sound",
-            tuned.turn,
-            naive.turn,
-            pairs=effort.pairs,
-            goal=next((goal for name, goal in GOALS.items() if name in whisper.name), None),
-            tell=lambda doing: tell(f"{whisper.name}: {doing}"),
-        )
+    name = chosen.whisper.name
+
+    def told(doing: str) -> None:
+        tell(f"{name}: {doing}")
+
+    told("loading")
+    speech = spoken_part(clip)
+    paths = {kind: str(path) for kind, path in msgspec.structs.asdict(chosen).items()}
+    async with open_rival(threads=effort.threads, **paths) as rival:
+        given, engines = await compare_engines(models, chosen, rival, speech, effort, told)
+        async with (
+            open_daemon(daemon_settings(models, chosen, effort.threads)) as daemon,
+            AsyncExitStack() as conversation,
+        ):
+            spoken = Spoken(daemon, clip, given.history, conversation)
+            naive = Naive(rival, speech, spoken)
+            pairs = effort.pairs
+            ours, theirs = await take_pairs(
+                "turns", spoken.turn, naive.turn, pairs=pairs, tell=told
+            )
+    goal = next((goal for part, goal in GOALS.items() if part in name), None)
+    whole = "end of speech to first audio"
     return WholeTurnReport(
-        whisper=whisper.name,
-        llama=llama.stem,
-        piper=piper.stem,
-        setting=setting,
-        comparison=comparison,
-        heard=tuned.heard,
-        heard_naively=naive.heard,
+        whisper=name,
+        llama=chosen.llama.stem,
+        piper=chosen.piper.stem,
+        setting=_setting(given, clip, spoken.silence_ms),
+        felt=compared(f"{whole}, with the silence", ours, with_silence(theirs, spoken.silence_ms)),
+        added=compared(f"{whole}, without it", without_silence(ours), theirs, goal=goal),
+        engines=engines,
+        words=spoken.words[-1],
+        words_naively=naive.words,
     )
 
 
-def count_tokens(text: str) -> int:
-    """About as many as a vocabulary of true size would have; that of a random model does not."""
-    return len(_TOKEN.findall(text))
+def daemon_settings(models: Models, chosen: Chosen, threads: int = 0) -> dict[str, str]:
+    """The daemon with these models, which says the same each time; `threads` 0 is what it takes by
+    itself."""
+    settings = settings_for(models, chosen.whisper, chosen.llama, chosen.piper)
+    settings["VOICED_LLM__TEMPERATURE"] = "0.0"
+    if threads:
+        settings |= {
+            "VOICED_STT__THREADS": str(threads),
+            "VOICED_LLM__THREADS": str(threads),
+            "VOICED_LLM__THREADS_BATCH": str(threads),
+            "VOICED_TTS__OPTIONS": f"{{ threads = {threads} }}",
+        }
+    return settings
 
 
-class _Tuned:
-    def __init__(
-        self,
-        stt: EngineHost,
-        llm: EngineHost,
-        tts: EngineHost,
-        history: Messages,
-        speech: bytes,
-        setting: TurnSetting,
-    ) -> None:
-        self._stt, self._llm, self._tts = stt, llm, tts
-        self._history = history
-        self._speech = speech
-        self._setting = setting
-        self.heard = ""
-
-    async def turn(self) -> dict[str, float]:
-        marks = []
-        async with EngineStt(self._stt).transcribe(
-            language="en", priority=Priority.CONVERSATION
-        ) as utterance:
-            # While the user speaks: the audio is streamed, and what was said before is read.
-            await utterance.feed(self._speech)
-            await read_ahead(self._llm, self._history)
-            await trio.sleep(SETTLE_S)
-            marks.append(trio.current_time())
-            self.heard = (await utterance.finish()).text
-        marks.append(trio.current_time())
-        question = {"role": "user", "content": self.heard}
-        await reply(self._llm, [*self._history, question], self._setting.clause_tokens)
-        marks.append(trio.current_time())
-        await first_sound(self._tts, self._setting.clause)
-        marks.append(trio.current_time())
-        took = [(later - earlier) * 1000 for earlier, later in pairwise(marks)]
-        return {**dict(zip(STAGES, took, strict=True)), WHOLE: sum(took)}
+def spoken_part(clip: Clip) -> bytes:
+    """The clip up to the end of its speech, as engines hear it: PCM16 mono at 16 kHz."""
+    pcm = clip.pcm[: round(clip.end_s * INPUT_RATE_HZ) * SAMPLE_BYTES]
+    return resample_whole(pcm, INPUT_RATE_HZ, SPEECH_HZ)
 
 
-class _Naive:
-    def __init__(
-        self, rival: Rival, history: Messages, speech: bytes, setting: TurnSetting
-    ) -> None:
-        self._rival = rival
-        self._history = history
-        self._speech = speech
-        self._setting = setting
-        self._numbers = count(1)
-        self.heard = ""
+def with_silence(turns: Sequence[Mapping[str, float]], silence_ms: float) -> list[dict[str, float]]:
+    """The naive user's turns, had they waited for the silence too."""
+    return [{SILENCE: silence_ms, **turn, WHOLE: silence_ms + turn[WHOLE]} for turn in turns]
 
-    async def turn(self) -> dict[str, float]:
-        spent = await self._rival.ask(
-            Asked(
-                op="turn",
-                pcm=self._speech,
-                messages=clocked(self._history, next(self._numbers)),
-                tokens=self._setting.sentence_tokens,
-                text=self._setting.sentence,
-            )
-        )
-        self.heard = spent.heard
-        return spent.ms
+
+def without_silence(turns: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """Our turns but for the silence."""
+    return [
+        {
+            **{stage: took for stage, took in turn.items() if stage != SILENCE},
+            WHOLE: turn[WHOLE] - turn[SILENCE],
+        }
+        for turn in turns
+    ]
+
+
+def _setting(given: Given, clip: Clip, silence_ms: float) -> TurnSetting:
+    return TurnSetting(
+        speech_s=clip.end_s - clip.onset_s,
+        silence_ms=silence_ms,
+        history_tokens=given.history_tokens,
+        clause=given.clause,
+        clause_tokens=given.clause_tokens,
+        sentence=given.sentence,
+        sentence_tokens=given.sentence_tokens,
+    )

@@ -74,7 +74,7 @@ def _add_turn(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--models",
         type=Path,
         metavar="DIR",
-        help="measure this instead: a whole turn with the models there, against their naive use",
+        help="measure this instead: whole turns with the models there, and their naive use",
     )
     _add_number(parser, "--pairs", 10, "with --models: turns that are taken both ways")
     _add_number(parser, "--threads", 0, "with --models: threads; 0 for the defaults", least=0)

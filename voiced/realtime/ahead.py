@@ -29,7 +29,7 @@ from voiced.conversation.summary import (
 )
 from voiced.engines.ports import PREFILL, Priority, Reader, TextDelta
 from voiced.errors import ContextExceeded, EngineError, EnginePreempted
-from voiced.realtime.reply import functions
+from voiced.realtime.reply import choice_of, functions
 from voiced.thermal.level import Level
 from voiced.tools.rounds import Question, offered
 
@@ -180,7 +180,8 @@ class Ahead:
             return
         try:
             question = question_of(state, self._heard)
-            tools = offered(question, self._toolbox)
+            # One that may not call any is told of none with the question either.
+            tools = [] if question.tool_choice == "none" else offered(question, self._toolbox)
             self.used_tokens = await self._llm.prefill(question.messages, tools=tools)
         except (EngineError, Rejected) as exc:
             log.debug("could not read ahead", reason=str(exc))
@@ -276,7 +277,7 @@ def question_of(state: State, heard: Heard | None = None) -> Question:
     messages: tuple[Mapping[str, Any], ...] = build_messages(
         entries, options.instructions, state.summary
     )
-    return Question(messages=messages, tools=functions(options))
+    return Question(messages=messages, tools=functions(options), tool_choice=choice_of(options))
 
 
 def words_added(before: Heard | None, now: Heard) -> int:
