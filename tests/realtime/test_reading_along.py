@@ -41,8 +41,10 @@ CREATE = own_detections(Settings()).server
 
 
 @asynccontextmanager
-async def reading(llm: ReadingLlm) -> AsyncIterator[Ahead]:
-    ahead = Ahead(llm, cast("Toolbox", FakeToolbox()), lambda _: None, reads=True)
+async def reading(
+    llm: ReadingLlm, apply: Callable[[inp.Input], None] = lambda _: None
+) -> AsyncIterator[Ahead]:
+    ahead = Ahead(llm, cast("Toolbox", FakeToolbox()), apply, reads=True)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ahead.run)
         yield ahead
@@ -221,6 +223,51 @@ async def test_an_engine_that_refuses_is_asked_again_with_the_next_words(
         await trio.sleep(READ_S + 1)
     assert [read[-1]["content"] for read in llm.read] == ["Words 1.", FIRST, MORE]
     assert llm.whole == 1
+
+
+class SmallLlm(ReadingLlm):
+    """Its context has as good as no room left."""
+
+    info = structs.replace(ReadingLlm.info, context_tokens=100)
+
+
+async def test_a_full_context_is_summed_up_once_the_turn_is_answered(
+    autojump_clock: MockClock,
+) -> None:
+    llm, state = SmallLlm(says("They counted.")), speaking(conversation(12, CREATE))
+    async with reading(llm) as ahead:
+        ahead.look(state, speaking=True)
+        await trio.sleep(READ_S + 1)
+        llm.tokens = 90
+        ahead.hear(state, MORE)
+        await trio.sleep(READ_S + 1)
+        ahead.hear(state, MOST)
+        await trio.sleep(READ_S + 1)
+        assert [read[-1]["content"] for read in llm.read] == ["Words 11.", MORE, MOST]
+        assert llm.asked == []
+        ahead.look(after(state, inp.ClearAudio()))
+        await trio.sleep(READ_S + 1)
+    assert llm.asked_at == [Priority.JOB]
+
+
+async def test_a_summary_is_finished_before_the_words_are_read(autojump_clock: MockClock) -> None:
+    llm, state = SmallLlm([3.0, *says("They counted.")]), speaking(conversation(12, CREATE))
+
+    def apply(event: inp.Input) -> None:
+        ahead.look(after(state, event))
+
+    async with reading(llm, apply) as ahead:
+        ahead.used_tokens = 90
+        ahead.look(state, speaking=True)
+        await trio.sleep(1)
+        ahead.hear(state, MORE)
+        await trio.sleep(1)
+        assert llm.read == []
+        await trio.sleep(READ_S + 2)
+    assert llm.left == ["done"]
+    (read,) = llm.read
+    assert "They counted." in read[0]["content"]
+    assert read[-1]["content"] == MORE
 
 
 # -- the session -------------------------------------------------------------------------------
