@@ -209,6 +209,21 @@ async def test_while_it_is_warm_words_are_not_read_in_pieces(
     assert any(read[-1]["content"] == MORE for read in llm.read) is reads
 
 
+async def test_words_heard_beside_another_answer_are_read_behind_it(
+    autojump_clock: MockClock,
+) -> None:
+    llm, state = ReadingLlm(), speaking()
+    beside = after(state, inp.CreateResponse(overrides={"conversation": "none"}))
+    async with reading(llm) as ahead:
+        ahead.look(beside)
+        ahead.hear(beside, MORE)
+        await trio.sleep(READ_S + 1)
+        assert llm.read == []
+        ahead.look(state)
+        await trio.sleep(READ_S + 1)
+    assert [read[-1]["content"] for read in llm.read] == [MORE]
+
+
 async def test_an_engine_that_refuses_is_asked_again_with_the_next_words(
     autojump_clock: MockClock,
 ) -> None:
@@ -321,15 +336,18 @@ async def test_while_somebody_speaks_on_only_what_is_stable_is_read(
         assert llm.read[-1][-1] == {"role": "user", "content": FIRST}
 
 
-async def test_an_answer_in_advance_reads_the_words_itself(autojump_clock: MockClock) -> None:
-    turns = TurnDetection(silence_duration_ms=2000, speculate_ms=100, speculate_answer=True)
+@pytest.mark.parametrize("answers", [True, False])
+async def test_an_answer_in_advance_reads_the_words_itself(
+    answers: bool, autojump_clock: MockClock
+) -> None:
+    turns = TurnDetection(silence_duration_ms=9000, speculate_ms=100, speculate_answer=answers)
     llm, stt = ReadingLlm([30.0, *says("Done.")]), FakeStt(MORE, partials=[MORE])
     async with talking(
         llm=llm, stt=stt, settings=structs.replace(Settings(), turn_detection=turns)
     ) as talk:
         await speak(talk, silence(300), speech(600), silence(400))
-        assert llm.asked_at == [Priority.SPECULATION]
-        assert all(read[-1]["role"] == "system" for read in llm.read)
+        assert llm.asked_at == [Priority.SPECULATION] * answers
+        assert [read[-1]["content"] for read in llm.read[2:]] == [MORE] * (not answers)
 
 
 @pytest.mark.parametrize("off", ["nothing", "setting", "heat", "capability", "port"])

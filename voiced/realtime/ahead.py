@@ -144,7 +144,6 @@ class Ahead:
         """
         if (
             not self._reads
-            or self._state is None
             or self._level >= Level.WARM
             or state.prepared is not None
             or not answers_next(state)

@@ -201,9 +201,7 @@ class Interim:
     def _read_along(self, heard: Partial, *, whole: bool) -> None:
         """While somebody goes on speaking only what is stable will stay. In a silence it is the
         `whole` that was said, and the transcript if nobody goes on."""
-        words = heard.text if whole else heard.stable
-        if words:
-            self._ear.read_along(words)
+        self._ear.read_along(heard.text if whole else heard.stable)
 
     def _decide(self, move: Move, text: str = "", *, at_pause: bool = False) -> None:
         """A held sound is an interruption, or it is not."""
