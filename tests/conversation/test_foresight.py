@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 NOON = "what time is it"
 
 
+def quiet() -> Talk:
+    """Nobody has said anything yet."""
+    return Talk(detection=ServerVad(), transcribes=True, foresees=True)
+
+
 def speaking() -> Talk:
     """Somebody is in the middle of a turn."""
-    talk = Talk(detection=ServerVad(), transcribes=True, foresees=True)
+    talk = quiet()
     talk.take(inp.SpeechStarted(0))
     return talk
 
@@ -64,6 +69,22 @@ def test_a_guess_that_comes_too_late_begins_nothing() -> None:
     assert begun(talk) == [2]
     assert dropped(talk) == []
     assert end_turn(talk) == 2
+
+
+def test_a_guess_at_a_turn_that_is_over_begins_nothing() -> None:
+    talk = speaking()
+    talk.take(inp.SpeechStopped(500))
+    talk.take(guess(1))
+    assert begun(talk) == []
+    talk.take(inp.SpeechStarted(900))
+    talk.take(guess(2))  # the transcript of the first turn is not there yet
+    assert begun(talk) == []
+
+
+def test_a_guess_where_nobody_speaks_begins_nothing() -> None:
+    talk = quiet()
+    talk.take(guess(1))
+    assert begun(talk) == []
 
 
 def test_what_is_dropped_is_no_newer_guess() -> None:

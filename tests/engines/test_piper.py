@@ -7,6 +7,8 @@ import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import onnxruntime
+import psutil
 import pytest
 import trio
 from hypothesis import given
@@ -22,7 +24,13 @@ from voiced.engines.spec import EngineSpec, HostPolicy
 from voiced.engines.tts import piper_shelf
 from voiced.engines.tts.piper import PiperEngine
 from voiced.engines.tts.piper_shelf import VoiceShelf
-from voiced.engines.tts.piper_voices import MOST_PHONEMES, LoadedVoice, VoiceFile, parts_of
+from voiced.engines.tts.piper_voices import (
+    MOST_PHONEMES,
+    LoadedVoice,
+    VoiceFile,
+    new_run,
+    parts_of,
+)
 from voiced.engines.tts.voices import Voices
 from voiced.errors import ModelError, SettingsError
 from voiced.settings import Tts
@@ -280,6 +288,23 @@ def test_a_cancel_does_not_wait_for_a_voice_that_loads(
     disk.released.set()
     assert pitch(speak(engine, voice="choir+bert")) > 0
     assert engine._shelf.loaded == ("plain", "choir")
+
+
+def test_the_longest_run_ever_does_not_keep_its_memory(tmp_path: Path) -> None:
+    voice = LoadedVoice(VoiceFile(write_voice(tmp_path, "voice")), threads=1)
+    ids = [5, 6, 7, 8] * 10_000  # some 40 MB of samples, several times over while it runs
+
+    def kept_bytes(run: onnxruntime.RunOptions) -> int:
+        before = psutil.Process().memory_full_info().uss
+        voice.speak(ids, speed=1.0, speaker=None, run=run)
+        return psutil.Process().memory_full_info().uss - before
+
+    voice.speak(ids[:40], speed=1.0, speaker=None, run=new_run())
+    ours = kept_bytes(new_run())
+    control = kept_bytes(onnxruntime.RunOptions())  # beyond what ours has left
+    assert control > 100 << 20
+    assert ours < control / 2
+    assert kept_bytes(new_run()) < -control / 2  # and what another run has kept is given back
 
 
 def test_who_waits_for_a_voice_gets_it(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from voiced.engines.ports import WorkCancelled
 from voiced.engines.stt import whisper_utterance
 from voiced.engines.stt.whisper import WhisperEngine
 from voiced.engines.stt.whisper_decoder import Heard, WindowDecoder
+from voiced.engines.stt.whisper_model import STEP
 from voiced.engines.stt.whisper_windows import to_samples
 from voiced.errors import EngineFailed, ModelError
 
@@ -73,6 +74,17 @@ def test_more_speech_is_more_words(engine: WhisperEngine, seconds: float) -> Non
     assert abs(len(said) - seconds / WORD_S) <= 1.5
     assert result["confidence"] > 0.9
     assert result["duration_s"] == pytest.approx(seconds)
+
+
+def test_a_text_may_end_where_a_call_of_the_decoder_does(tmp_path: Path) -> None:
+    words = tuple(f"word{number}" for number in range(STEP))
+    model = write_listener(tmp_path / "even", Listener(words=words))
+    assert hear(loaded(model), sound(STEP * WORD_S + 2))["text"].split() == list(words)
+
+
+def test_where_somebody_speaks_the_text_does_not_begin_with_its_end(engine: WhisperEngine) -> None:
+    """As by faster-whisper: sound too short for a word is heard as the likeliest one."""
+    assert hear(engine, sound(0.05))["text"] == SENTENCE[0]
 
 
 def test_the_whole_window_gives_the_same(models: Path, engine: WhisperEngine) -> None:
@@ -435,6 +447,15 @@ def test_words_are_placed_where_they_were_said(engine: WhisperEngine) -> None:
     for number, word in enumerate(words):
         assert word["start"] <= word["end"] <= 3.0
         assert word["start"] == pytest.approx(number * WORD_S, abs=0.2)
+
+
+def test_no_word_is_placed_behind_the_sound(tmp_path: Path) -> None:
+    """The window goes on with silence, where a model that says too much would look for the rest."""
+    words = tuple(f"word{number}" for number in range(20))
+    model = write_listener(tmp_path / "eager", Listener(words=words, endless=True))
+    found = hear(loaded(model), sound(3.0), word_times=True)["words"]
+    assert [word["text"] for word in found[: len(words)]] == list(words)  # of 6 s
+    assert max(word["end"] for word in found) <= 3.0
 
 
 def test_words_of_later_windows_are_placed_in_the_recording(engine: WhisperEngine) -> None:

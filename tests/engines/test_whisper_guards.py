@@ -136,6 +136,15 @@ def test_a_long_recording_is_cut_in_the_middle_of_its_quietest_pause() -> None:
     )
 
 
+@pytest.mark.parametrize("starts_s", [[24.0], [22.0, 27.0]])
+def test_the_cut_leaves_as_much_silence_to_either_side(starts_s: list[float]) -> None:
+    """Of pauses alike in length and quiet it is in the last one."""
+    samples = np.random.default_rng(3).standard_normal(WINDOW).astype(np.float32) * 0.1
+    for start in starts_s:
+        samples[int(start * RATE) : int((start + 0.2) * RATE)] = 0
+    assert find_cut(samples, WINDOW - SEARCHED, WINDOW) == int((starts_s[-1] + 0.1) * RATE)
+
+
 def test_without_a_pause_it_is_cut_in_its_last_third() -> None:
     samples = np.random.default_rng(3).standard_normal(WINDOW).astype(np.float32) * 0.1
     assert WINDOW - SEARCHED <= find_cut(samples, WINDOW - SEARCHED, WINDOW) <= WINDOW

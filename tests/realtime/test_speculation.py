@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+import trio
 from msgspec import structs
 
 from tests.realtime.fakes import (
     FakeLlm,
     FakeStt,
     FakeToolbox,
+    FakeUtterance,
     Talk,
     calls,
     says,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from trio.testing import MockClock
 
-    from voiced.engines.ports import Llm, ReplyPart
+    from voiced.engines.ports import Llm, Partial, ReplyPart, Utterance
 
 NOON = "what time is it"
 
@@ -47,6 +49,23 @@ class BusyStt(FakeStt):
     """One that tells nothing before the end, and works on many utterances at once."""
 
     info = EngineInfo(kind="stt", name="fake", version="1", concurrency=16)
+
+
+class SlowToSay(BusyStt):
+    """Another such, whose first answer to what was heard so far is late, and none."""
+
+    @asynccontextmanager
+    async def transcribe(self, **asked: Any) -> AsyncIterator[Utterance]:  # noqa: ANN401
+        async with super().transcribe(**asked):
+            yield SlowUtterance(self)
+
+
+class SlowUtterance(FakeUtterance):
+    async def answer(self) -> Partial | None:
+        if self._owner.questions > 1:
+            return await super().answer()
+        await trio.sleep(0.25)
+        raise EngineFailed("not now")
 
 
 async def turn(talk: Talk, *parts: bytes) -> dict[str, Any]:
@@ -252,6 +271,31 @@ async def test_a_transcript_of_half_a_turn_is_thrown_away(autojump_clock: MockCl
     assert len(heard) > 1_500 * 32  # of all that was said
     assert stt.left.count("cancelled") >= 1
     assert len(llm.asked) == 1
+
+
+async def test_a_question_that_failed_too_late_is_not_asked_in_another_way(
+    autojump_clock: MockClock,
+) -> None:
+    """By then they speak again: what they had said is not all, and must not become the turn."""
+    stt, llm = SlowToSay(NOON, partials=[NOON]), FakeLlm(says("It is noon."))
+    async with talking(stt=stt, llm=llm, settings=foreseeing()) as talk:
+        parts = (silence(300), speech(600), silence(200), speech(600), silence(1000))
+        await turn(talk, *parts)
+    assert stt.questions == 2
+    (heard,) = stt.heard
+    assert len(heard) > 1_400 * 32  # of all that was said
+
+
+async def test_a_recogniser_of_one_utterance_is_given_no_second_one(
+    autojump_clock: MockClock,
+) -> None:
+    """It would wait for the first one to end, and that for the second."""
+    stt = FakeStt(NOON)
+    async with talking(stt=stt, llm=FakeLlm(says("It is noon.")), settings=foreseeing()) as talk:
+        response = await turn(talk, silence(300), speech(600), silence(1000))
+        assert text_of(response) == "It is noon."
+    assert stt.questions == 1
+    assert len(stt.asked) == 1
 
 
 async def test_an_early_transcript_that_fails_is_made_again(autojump_clock: MockClock) -> None:

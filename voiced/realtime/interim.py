@@ -171,18 +171,18 @@ class Interim:
 
     def _told_so_far(self, listening: Listening, revision: int, heard: Partial | None) -> None:
         """What the recogniser has heard when the silence was long enough to guess."""
-        if listening is not self._words.current or not self._guesser.is_current(revision):
+        if not self._guesser.is_current(revision):
             return
         if heard is not None:
-            self._guess(listening, revision, heard.text)
+            self._guess(revision, heard.text)
             self._read_along(heard, whole=True)
         elif self._words.has_room:
             # It tells nothing before the end; but it has room for another utterance.
-            listening.hear_early(partial(self._guess, listening, revision))
+            listening.hear_early(partial(self._guess, revision))
 
-    def _guess(self, listening: Listening, revision: int, text: str) -> None:
-        if listening is self._words.current and self._guesser.is_current(revision):
-            self._ear.tell(inp.TurnGuessed(revision=revision, text=text))
+    def _guess(self, revision: int, text: str) -> None:
+        """Where that is no longer the question, the conversation sees to it."""
+        self._ear.tell(inp.TurnGuessed(revision=revision, text=text))
 
     def _told(self, listening: Listening, asked: int, heard: Partial | None) -> None:
         """The recogniser's answer to a question of that sample."""

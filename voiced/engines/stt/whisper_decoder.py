@@ -50,8 +50,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     looped: bool = False
     """Whether it ends in a loop all the same, with what came after that unheard."""
     encoded: Any = None
-    frames: int = 0
-    """The encoder's output, for `align`, and the frames that it was given."""
+    """The encoder's output, for `align`."""
 
     @property
     def confidence(self) -> float:
@@ -101,9 +100,7 @@ class WindowDecoder:
         if retried:
             encoded = self._encode(samples, FULL_FRAMES)
             found = self._decode(encoded, prompt, MOST_TOKENS)
-            frames = FULL_FRAMES
-        heard = self._judge(found, language, encoded, retried=retried)
-        return msgspec.structs.replace(heard, frames=frames)
+        return self._judge(found, language, encoded, retried=retried)
 
     def _encode(self, samples: NDArray[np.float32], frames: int) -> object:
         return self._call(lambda: self._model.encode(samples, frames))
@@ -154,9 +151,10 @@ class WindowDecoder:
         """`(word, start, end)`, words with the space before them, times in seconds of the window,
         of which `samples` are sound.
 
-        They may be more than the window was decoded on, where only quiet came after that.
+        They may be more than the window was decoded on, where only quiet came after that; the
+        library goes no further than its own output.
         """
-        frames = min(-(-samples // HOP), heard.frames)
+        frames = -(-samples // HOP)
         found = self._call(
             lambda: self._model.align(heard.encoded, heard.language, heard.tokens, frames)
         )
