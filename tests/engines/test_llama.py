@@ -18,6 +18,7 @@ from tests.engines.llama_helpers import (
 )
 from tests.models.llama_model import tool, write_scripted
 from voiced.engines import pulse
+from voiced.engines.llm.llama_sampler import call_grammar
 from voiced.errors import ContextExceeded, EngineFailed, ToolChoiceError
 
 if TYPE_CHECKING:
@@ -160,10 +161,11 @@ def test_a_forced_call_without_room_is_none(engine: LlamaEngine) -> None:
         {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "required": ["a"]},
         {"type": "object", "properties": {"a": {"type": "strange"}}, "required": ["a"]},
         {"type": "object", "properties": {"a": {"type": "string", "pattern": "no anchors"}}},
-        {"type": "object", "properties": {"a": {"type": "string", "maxLength": 10_000_000}}},
+        {"type": "object", "properties": {"a": {"type": "string", "maxLength": 10**12}}},
+        {"type": "object", "properties": {"a": {"type": "string", "pattern": f"^a{{{10**12}}}$"}}},
         {},
     ],
-    ids=["reference", "unknown type", "pattern", "long", "none"],
+    ids=["reference", "unknown type", "pattern", "long", "long pattern", "none"],
 )
 def test_a_schema_that_is_no_grammar_still_gives_a_call(
     engine: LlamaEngine, parameters: dict[str, object]
@@ -173,6 +175,19 @@ def test_a_schema_that_is_no_grammar_still_gives_a_call(
     [(name, arguments)] = request.calls
     assert name == "odd"
     assert isinstance(json.loads(arguments), dict)
+
+
+def test_brackets_that_are_to_be_written_hide_none_that_llama_cpp_follows() -> None:
+    """It ends the process over too many within each other, and a client writes the schema."""
+    deep = {"type": "string", "maxLength": 9_999}
+    for hidden in ({}, {"a": {"const": ")" * 20_000}}):
+        odd = {"name": "odd", "parameters": {"type": "object", "properties": {**hidden, "b": deep}}}
+        assert len(call_grammar([odd], "arguments")) == 1
+    harmless = {
+        "name": "odd",
+        "parameters": {"type": "object", "properties": {"a": {"const": "(" * 1_000}}},
+    }
+    assert len(call_grammar([harmless], "arguments")) == 2
 
 
 def test_there_must_be_a_function_to_force(engine: LlamaEngine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import json
+import re
 from math import isinf
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -153,6 +154,13 @@ ANYTHING = {"type": "object"}
 MOST_GRAMMAR = 262_144
 """Characters of a grammar; a hundred functions have less."""
 
+QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]')
+"""In a grammar: a text, or a set of characters."""
+
+LARGE = re.compile(r'"(?:min|max)(?:Length|Items)": *-?[\d.eE+]{5}|\{\d*,?\d{5}')
+"""In a schema: so many of something, in its own words or in a pattern's, that the converter would
+write it out for minutes, and fill the memory."""
+
 DEEPEST_GRAMMAR = 512
 """Brackets in brackets. On a stack of 8 MiB llama.cpp read 8,000; 20,000 were its end."""
 
@@ -186,7 +194,7 @@ def is_sane(grammar: str) -> bool:
     if len(grammar) > MOST_GRAMMAR:
         return False
     depth = deepest = 0
-    for character in grammar:
+    for character in QUOTED.sub("", grammar):  # brackets in there are what is to be written
         depth += (character == "(") - (character == ")")
         deepest = max(deepest, depth)
     return deepest <= DEEPEST_GRAMMAR
@@ -194,7 +202,8 @@ def is_sane(grammar: str) -> bool:
 
 def _call_schema(tool: Mapping[str, Any], key: str, *, strict: bool) -> dict[str, Any]:
     parameters = tool.get("parameters") or ANYTHING
-    if not strict or not isinstance(parameters, dict) or '"$ref"' in json.dumps(parameters):
+    text = json.dumps(parameters)
+    if not strict or not isinstance(parameters, dict) or '"$ref"' in text or LARGE.search(text):
         parameters = ANYTHING
     return {
         "type": "object",
