@@ -19,6 +19,7 @@ from tests.engines.llama_helpers import (
 from tests.models.llama_model import tool, write_scripted
 from voiced.engines import pulse
 from voiced.engines.llm.llama_sampler import call_grammar
+from voiced.engines.llm.repetition import LEAST
 from voiced.errors import ContextExceeded, EngineFailed, ToolChoiceError
 
 if TYPE_CHECKING:
@@ -345,14 +346,29 @@ def test_a_question_that_is_too_long_is_refused_in_words(fresh: LlamaEngine) -> 
 
 
 def test_an_answer_ends_with_the_context(tmp_path: Path) -> None:
-    """The pieces lead back to the first one: the model would go on for ever."""
-    model = write_scripted(tmp_path / "loop.gguf", {"zebra": ["on and ", "on "]}, endless=True)
+    """The pieces lead back to the first one: the model would go on for ever. There are too many
+    of them to be taken for the same again and again."""
+    round_ = ["on and ", "on ", *(f"so {number} " for number in range(70))]
+    model = write_scripted(tmp_path / "loop.gguf", {"zebra": round_}, endless=True)
     with loaded(model, context=256) as engine:
         request, result = ask(engine, user("zebra"))
         assert result["finish"] == "length"
         assert result["input_tokens"] + result["output_tokens"] == 256
-        assert request.text.startswith("on and on on and on ")
+        assert request.text.count("on and on so 0 ") >= 3
         assert ask(engine, user("zebra"), max_output_tokens=1)[0].text == "on and "
+
+
+def test_who_says_the_same_again_and_again_is_ended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = write_scripted(tmp_path / "loop.gguf", {"zebra": ["on and ", "on "]}, endless=True)
+    with loaded(model, context=1024) as engine:
+        request, result = ask(engine, user("zebra"))
+        assert (result["finish"], result["output_tokens"]) == ("stop", LEAST)
+        assert request.text == "on and on " * (LEAST // 2)
+        assert capsys.readouterr().err == "<6>an answer was ended: the same came again and again\n"
+        _, result = ask(engine, user("zebra"), max_output_tokens=LEAST - 1)
+        assert result["finish"] == "length"
 
 
 def test_nobody_speaks_as_the_system(engine: LlamaEngine) -> None:

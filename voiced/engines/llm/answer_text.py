@@ -70,6 +70,11 @@ class AnswerText:
         return self._state == "stopped"
 
     @property
+    def calling(self) -> bool:
+        """What is being written is a call, or may be one."""
+        return self._state in ("call", "plain")
+
+    @property
     def opened(self) -> Marks | None:
         """The marks of the call that is being written, where its body is still empty."""
         empty = self._state == "call" and not self._held.strip()

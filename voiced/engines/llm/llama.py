@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ from voiced.engines.llm.llama_library import (
 from voiced.engines.llm.llama_options import LlamaOptions
 from voiced.engines.llm.llama_sampler import Sampler, Sampling, call_grammar
 from voiced.engines.llm.prompt import Dialect, Prompt, Prompter, dialect_of
+from voiced.engines.llm.repetition import Repetition
 from voiced.engines.llm.sequences import Sequences
 from voiced.engines.llm.thoughts import thought_begun
 from voiced.engines.llm.tool_calls import MARKS, THOUGHT, Marks
@@ -230,7 +232,7 @@ class LlamaEngine:
     ) -> tuple[str, int]:
         """Write the answer token by token; why it ended, and how many there were."""
         vocabulary, told, pulse = self._context.vocabulary, 0, Pulse(work)
-        finish, written = "length", 0
+        finish, written, repetition = "length", 0, Repetition()
         while written < limit:
             work.raise_if_cancelled()
             pulse.beat()
@@ -243,6 +245,11 @@ class LlamaEngine:
                 work.emit({"text": text})
             told = self._tell_calls(work, answer, told)
             if answer.stopped:
+                finish = "stop"
+                break
+            # What goes round in a call is perhaps meant so, and nobody has to listen to it.
+            if repetition.goes_on(token) and not answer.calling:
+                print("<6>an answer was ended: the same came again and again", file=sys.stderr)
                 finish = "stop"
                 break
             if written < limit:
