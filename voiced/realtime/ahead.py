@@ -139,8 +139,8 @@ class Ahead:
         """Somebody speaks, and has said that so far: it is read, too, where the next answer will be
         about it.
 
-        What is being read is not stopped, since it is a beginning of this; of what is heard in the
-        meantime only the newest is read then.
+        What is being read is not stopped, since it is the beginning of this as a rule, and what was
+        computed of a batch would be lost; of what is heard meanwhile only the newest is read then.
         """
         if (
             not self._reads
