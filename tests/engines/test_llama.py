@@ -191,6 +191,16 @@ def test_brackets_that_are_to_be_written_hide_none_that_llama_cpp_follows() -> N
     assert len(call_grammar([harmless], "arguments")) == 2
 
 
+def test_a_forced_call_has_room_in_a_context_that_is_full(fresh: LlamaEngine) -> None:
+    """However short the answer may be: else the prompt and what begins the call exceed it."""
+    history = [m for n in range(90) for m in (user(f"number {n}"), assistant("Well."))]
+    for choice, most in (("auto", 1024), ("required", 768)):
+        _, result = ask(
+            fresh, *history, user("zebra"), tools=[TIME], tool_choice=choice, max_output_tokens=1
+        )
+        assert result["input_tokens"] <= most + len("<tool_call>\n")
+
+
 def test_there_must_be_a_function_to_force(engine: LlamaEngine) -> None:
     with pytest.raises(ToolChoiceError):
         ask(engine, user("zebra"), tool_choice="required")

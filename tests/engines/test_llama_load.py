@@ -147,6 +147,20 @@ def test_a_template_of_ones_own(tmp_path: Path) -> None:
 
 
 @needs_llama
+def test_the_usual_form_ends_where_its_marks_are_written_as_text(tmp_path: Path) -> None:
+    """They are no tokens of a model that was not made for them."""
+    answers = {
+        "zebra": ["Yes.<|im_", "end|>\n<|im_st", "art|>user"],
+        "gnu": ["No.<|im_start", "|>"],
+    }
+    path = write_scripted(tmp_path / "bare.gguf", answers, template=None)
+    with loaded(path, stop=("never",)) as engine:
+        request, result = ask(engine, user("zebra"))
+        assert (request.text, result["finish"], result["output_tokens"]) == ("Yes.", "stop", 2)
+        assert ask(engine, user("gnu"))[0].text == "No."
+
+
+@needs_llama
 def test_without_a_template_the_usual_form_is_taken(tmp_path: Path) -> None:
     path = write_scripted(tmp_path / "bare.gguf", ANSWERS, template=None)
     with loaded(path) as engine:

@@ -21,7 +21,7 @@ import msgspec
 
 from voiced.engines.llm.answer_text import AnswerText
 from voiced.engines.llm.channels import CHANNEL_MARKS, Channels, writes_on_channels
-from voiced.engines.llm.chat_template import CHATML, Template
+from voiced.engines.llm.chat_template import CHATML, CHATML_STOPS, Template
 from voiced.engines.llm.llama_library import (
     PACKAGE,
     Aborted,
@@ -197,8 +197,10 @@ class LlamaEngine:
         choice = work.params.get("tool_choice", "auto")
         tools = self._tools(work)
         asked = work.params.get("max_output_tokens")
-        prompt = self._prompter.fit(work.params.get("messages") or (), tools, asked)
         forced = choice not in ("auto", "none")
+        # What begins a call for the model needs room, too.
+        reserve = None if forced else asked
+        prompt = self._prompter.fit(work.params.get("messages") or (), tools, reserve)
         sampler = Sampler(self._library, self._context, self._sampling)
         try:
             tokens, answer = list(prompt.tokens), self._answer(prompt, tools)
@@ -225,7 +227,8 @@ class LlamaEngine:
         names = {tool["name"] for tool in tools}
         channels = Channels(names) if writes_on_channels(self._template.source) else None
         thinking = thought_begun(prompt.text)
-        return AnswerText(self._options.stop, names, thinking=thinking, channels=channels)
+        stops = (*self._options.stop, *(CHATML_STOPS if self._template.source == CHATML else ()))
+        return AnswerText(stops, names, thinking=thinking, channels=channels)
 
     def _write(
         self, work: Work, sampler: Sampler, sequence: int, answer: AnswerText, limit: int
