@@ -210,11 +210,15 @@ def test_a_model_of_true_shape_is_the_same_to_faster_whisper(
     model = write_true_shape(tmp_path / "tiny", "tiny")
     engine = WhisperEngine({"model": str(model), "language": "en", "compute_type": "int8"})
     assert len(engine.load().languages) >= 4
-    assert hear(engine, sound(3.0))["text"] == " ".join(SENTENCE)
     naive = faster_whisper.WhisperModel(str(model), device="cpu", compute_type="int8")
-    segments, info = naive.transcribe(to_samples(sound(3.0)))
-    assert "".join(segment.text for segment in segments).strip() == " ".join(SENTENCE)
-    assert info.language == "en"
+    for seconds, words in ((1.0, 3), (2.0, 7), (5.0, len(SENTENCE))):
+        said = " ".join(SENTENCE[:words])  # as partial transcripts of it grow
+        assert hear(engine, sound(seconds))["text"] == said
+        found, info = naive.transcribe(to_samples(sound(seconds)))
+        segments = list(found)
+        assert "".join(segment.text for segment in segments).strip() == said
+        assert info.language == "en"
+        assert {segment.temperature for segment in segments} == {0.0}  # it need not be asked again
 
 
 def change_config(model: Path, **without: bool) -> Path:

@@ -1,8 +1,8 @@
 """The models for `voiced bench … --models DIR`, made on the spot: `python -m tests.models DIR`.
 
 Of the true shape of published ones, their weights random: Whisper tiny and base, SmolLM2 135M, and
-a Piper voice of medium quality. They cost what those cost, hear and answer always the same, and
-know nothing.
+a Piper voice of medium quality. They cost what those cost, hear and answer always the same, as many
+words as there was time for, and know nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ANSWER = (
 words and marks. None may occur twice, so two words are cut elsewhere."""
 
 SAID = ("turn", "on", "the", "lamp", "in", "the", "kitchen", "please")
-"""What the Whisper models hear, whatever is said: so many words take three seconds."""
+"""What the Whisper models hear, whatever is said: a word for each 0.3 s of it, and no more."""
 
 
 def main() -> None:

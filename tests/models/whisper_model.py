@@ -4,7 +4,8 @@ Two kinds, both without training:
 
 `write_true_shape` has the matrices of a published size filled with noise, so that it costs what
 the published model costs. Its transcript is scripted: each position embedding of the decoder
-points at the token that is to come there, which outweighs the noise.
+points at the token that is to come there, which outweighs the noise; how much of it is said, the
+length of the sound decides (`whisper_growth`).
 
 `write_listener` is small and worked out by hand, and does hear: how long the sound lasts decides
 how many words of its script it says, silence is `no_speech`, and a head of its decoder looks at
@@ -20,6 +21,8 @@ import msgspec
 import numpy as np
 from ctranslate2.specs import WhisperSpec
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from tests.models.whisper_growth import grow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +109,8 @@ class Vocabulary:
 def write_true_shape(
     folder: Path, shape: str, *, words: Sequence[str] = SENTENCE, quantization: str = "int8"
 ) -> Path:
-    """A model of a published size that says `words`, whatever it is given; returns `folder`."""
+    """A model of a published size that says `words`, one for each `WORD_S` until the sound ends;
+    returns `folder`."""
     size = SHAPES[shape]
     languages = [*LANGUAGES, *(f"x{number}" for number in range(size.languages - len(LANGUAGES)))]
     vocabulary = Vocabulary(words, text_tokens=size.text_tokens, languages=languages)
@@ -130,6 +134,8 @@ def write_true_shape(
     spec.decoder.projection.weight = embeddings
     spec.decoder.position_encodings.encodings = places
     spec.encoder.position_encodings.encodings = fill(FRAMES, size.width)
+    end = embeddings[vocabulary.ids["<|endoftext|>"]]
+    grow(spec, len(words), prompt=PROMPT, end=end, word_s=WORD_S)
     heads = [(size.layers - 1, head) for head in range(size.heads // 2)]
     return _save(spec, folder, vocabulary, heads, quantization)
 
