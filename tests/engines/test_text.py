@@ -66,6 +66,13 @@ def test_nothing_is_lost_and_nothing_is_longer_than_the_bound(deltas: list[str])
         "Read [the manual, its first page, and. more](https://a.example/b) now",
         "Call `print(a, b); x = 1. + 2` once",
         "So 12:30 3.5 1.2.3 and 192.168.1.20 are",
+        "The town is 1,5 km or 0,9 mi or 3.14 of them away",
+        "He has one, e.g., this",
+        "Rest for 5 min. or more on Sat. or so",
+        "Add 2 tbsp. of oil and 3 oz. of flour",
+        "Er kommt am 5. Mai 2026 wieder",
+        "Nimm z. B. das Brot u. a. mit d. h. das",
+        "In Nov. we leave and on 21 Dec. 2026 we return",
     ],
 )
 def test_it_does_not_split_inside(whole: str, size: int) -> None:
@@ -79,6 +86,14 @@ def test_it_does_not_split_inside(whole: str, size: int) -> None:
         ("We met at 5 p.m. The lamp was on.", "We met at 5 p.m."),
         ("He works for Acme Inc. She does not.", "He works for Acme Inc."),
         ("So do I. He does not.", "So do I."),
+        ("It is 10\u00b0C. The wind is light.", "It is 10\u00b0C."),
+        ("It has 60 W. The other one has 40 W.", "It has 60 W."),
+        ("Write to jo@a.example. Then wait.", "Write to jo@a.example."),
+        ("Go to https://a.example/b. Then wait.", "Go to https://a.example/b."),
+        ("Go to www.a.example/b, and then wait.", "Go to www.a.example/b,"),
+        ("I have 5. Maybe 6.", "I have 5."),
+        ("I come on Sun. The others do not.", "I come on Sun."),
+        ("It is 5. Mai is the next month.", "It is 5. Mai is the next month."),
         ("**Done.** The lamp is on.", "**Done.**"),
         ("\u201cFine.\u201d She left.", "\u201cFine.\u201d"),
         ("So in May 5, perhaps 6 came.", "So in May 5,"),
@@ -195,6 +210,27 @@ def test_a_long_text_without_an_end_is_looked_at_a_few_times_at_most(
     clauses = clauses_of(text, len(text))
     assert "".join(clauses) == text
     assert marks.chars < 4 * len(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Am 5. Mai 2026. Am 5.\nMai. Am 6. Ma",
+        "At 5 p.m.\nthe lamp, at 6 p.m. the door.",
+        "The fifth is May 5,\n2026, a Tuesday. On May 6, 2026, too.",
+        "See https://a.b.c. Then https://a.b/c?d=1.5,6! Or jo@a.b. Yes, e.g., that.",
+        "Rest 5 min.\nof it, z.\nB. so, and 10\u00b0C. Then 60 W. Yes.",
+    ],
+)
+def test_tricky_clauses_do_not_depend_on_how_the_text_comes(text: str) -> None:
+    assert {tuple(clauses_of(text, size)) for size in range(1, len(text))} == {
+        tuple(clauses_of(text, len(text)))
+    }
+
+
+def test_a_line_ends_behind_what_might_have_been_a_date() -> None:
+    splitter = ClauseSplitter()
+    assert splitter.feed("The fifth is May 5,\n") == ["The fifth is May 5,", "\n"]
 
 
 @given(WORDS, st.lists(st.integers(1, 400), min_size=1, max_size=5))

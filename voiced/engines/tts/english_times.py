@@ -30,7 +30,7 @@ TENS = {
     "90": "nineties",
 }
 SHORT_MONTH = re.compile(
-    r"\b(?P<month>Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.(?=\s?\d{1,2}\b)"
+    r"\b(?P<month>Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.(?=\s?\d{1,2}\b|\s\d{4}\b)"
 )
 HALF_OF_DAY = re.compile(r"(?<=\d)\s?(?P<half>[ap])\.m\.", re.IGNORECASE)
 YEAR = re.compile(

@@ -31,7 +31,7 @@ ADDRESS = re.compile(
 )
 MAIL = re.compile(r"\b(?P<name>[\w.+-]{1,64})@(?P<host>[\w-]{1,63}(?:\.[\w-]{1,63})+)\b")
 EMPHASIS = re.compile(
-    r"(?<!\d)\*{1,3}(?=\S)|(?<=\S)\*{1,3}(?!\d)|~~|`+|(?<!\w)_{1,3}(?=\w)|(?<=\w)_{1,3}(?!\w)"
+    r"(?<!\d)\*{1,3}(?=\S)|(?<=\S)\*{1,3}(?!\d)|~~|`+|(?<![\w/])_{1,3}(?=[\w\"'(])|(?<=[\w.,;:!?\u2026\"')])_{1,3}(?!\w)"
 )
 """Marks around words; what is left of a pair whose other half is in another clause too."""
 

@@ -73,7 +73,15 @@ UNITS = {
 LONGEST_FIRST = sorted(UNITS, key=len, reverse=True)
 UNIT = re.compile(
     rf"(?<![\w.]){NUMBER}\s?(?P<unit>{'|'.join(map(re.escape, LONGEST_FIRST))})(?![\w/])"
+    r"(?:\.(?=\s[a-z\d]))?"  # "5 min. of rest"
 )
+EUROPEAN = re.compile(r"(?<![\w.,])(?P<whole>\d{1,3}(?:\.\d{3})+),(?P<rest>\d{1,2})(?![\w.,]*\d)")
+COMMA = re.compile(
+    rf"(?<![\w.,])(?P<whole>\d+),(?P<rest>\d{{1,2}})"
+    rf"(?=\s?(?:%|\u00b0|[{SIGNS}]|(?:{'|'.join(map(re.escape, LONGEST_FIRST))})(?![\w/])))"
+    rf"|(?<=[{SIGNS}])(?P<coins>\d+),(?P<small>\d\d)(?![\w.,]*\d)"
+)
+"""A comma before the decimals: 1.250,50 has two marks, and 1,5 km is no list."""
 DEGREES = re.compile(
     rf"(?:(?<![\w.])(?P<minus>[-\u2212]))?(?<![\w.]){NUMBER}\s?\u00b0(?:\s?(?P<scale>[CFK])\b)?"
 )
@@ -131,6 +139,7 @@ SHORT = (
     (r"\b[Vv]ol\.(?=\s?\d)", "volume"),
     (r"\bpp?\.(?=\s?\d)", "page"),
     (r"\b[Ff]ig\.(?=\s?\d)", "figure"),
+    (r"\b[Cc]h\.(?=\s?\d)", "chapter"),
     (r"\bapprox\.", "approximately"),
     (r"\be\.g\.,?", "for example"),
     (r"\bi\.e\.,?", "that is"),
@@ -140,17 +149,20 @@ SHORT = (
 SHORT_WORDS = tuple((re.compile(pattern), said) for pattern, said in SHORT)
 """Voices take the full stop of an abbreviation for the end of a sentence, and pause."""
 
-INITIALS = re.compile(r"\b(?:[A-Z]\.){2,}|\b[A-Z]\.(?=\s[A-Z])")
-"""Of names, and such as U.S."""
+INITIALS = re.compile(r"\b(?:[A-Z]\.){2,}|(?<![\d\u00b0])(?<!\d\s)\b[A-Z]\.(?=\s[A-Z])")
+"""Of names, and such as U.S.; a letter behind a number is a unit."""
 
 
 def spell_out(text: str) -> str:
     """`text` as it is said; what has no rule stays as it is."""
+    ends = text.rstrip(" ").endswith(".")
     for pattern, words in SHORT_WORDS:
         text = pattern.sub(words, text)
     text = PHONE.sub(phone, text)
     text = spell_times(text)
     text = INITIALS.sub(lambda found: found[0].replace(".", " ").strip(), text)
+    text = EUROPEAN.sub(decimal, text)
+    text = COMMA.sub(decimal, text)
     text = MONEY_RANGE.sub(r"\g<first> to \g<sign>", text)
     text = UNIT_RANGE.sub(r"\g<unit> to ", text)
     text = MONEY.sub(money, text)
@@ -164,7 +176,17 @@ def spell_out(text: str) -> str:
     text = THOUSANDS.sub(lambda found: found[0].replace(",", ""), text)
     for pattern, words in WORDS:
         text = pattern.sub(words, text)
-    return text.replace("*", " ")  # of no two numbers
+    text = text.replace("*", " ").rstrip()  # of no two numbers
+    # The full stop of an abbreviation that ends a sentence is that of the sentence too.
+    return f"{text}." if ends and text[-1:].isalnum() else text
+
+
+def decimal(found: re.Match[str]) -> str:
+    """A number as English writes it."""
+    groups = found.groupdict()
+    if groups.get("coins"):
+        return f"{groups['coins']}.{groups['small']}"
+    return f"{found['whole'].replace('.', '')}.{found['rest']}"
 
 
 def money(found: re.Match[str]) -> str:

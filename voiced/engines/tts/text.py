@@ -27,8 +27,8 @@ SPAN_CHARS = 200
 _SPANS = (
     rf"`[^`\n]{{1,{SPAN_CHARS}}}(?:`|\Z)",
     rf"\[[^\[\]\n]{{0,{SPAN_CHARS}}}(?:\](?:\([^()\s]{{0,{SPAN_CHARS}}}(?:\)|\Z))?|\Z)",
-    r"(?:https?://|www\.)[^\s]+",
-    r"[\w.+-]{1,64}+@[\w.-]{1,253}",
+    r"(?:https?://|www\.)[^\s]*[^\s.,;:!?\u2026\"')\]*]",  # a mark behind it is the sentence's
+    r"[\w.+-]{1,64}+@[\w.-]{0,252}\w",
 )
 # A run of marks is looked at from its start only, and as a whole: no search within it.
 _CLOSING = r"[\"')\]*_~\u2019\u201d\u00bb]"
@@ -55,7 +55,10 @@ LIST_NUMBER = re.compile(r"(?:^|\n)[ \t]*\d{1,3}[.)]\Z")
 DATE = re.compile(r"\b[A-Z][a-z]{2,8}\.? \d{1,2},\Z")
 """A day, as in "May 5, 2026": the comma belongs to the date where a year follows."""
 
-_NEXT = re.compile(r"\s*+(\S)")
+FOR_EXAMPLE = re.compile(r"(?<![\w.])(?:e\.g|i\.e)\.,\Z", re.IGNORECASE)
+"""The comma belongs to it, and what it is about comes after."""
+
+_NEXT = re.compile(r"[^\S\n]*+(\S.{0,12})", re.DOTALL)  # on the same line
 _SEEN_CHARS = LONGEST_CHARS + 1  # a longest clause, and the blank that ends it
 _BEFORE_CHARS = 24  # more than the longest abbreviation, list number or date has
 
@@ -126,12 +129,14 @@ class ClauseSplitter:
             return self._first and end > FIRST_WORDS_CHARS
         if end < (FIRST_CLAUSE_CHARS if self._first else CLAUSE_CHARS):
             return False
+        if FOR_EXAMPLE.search(seen, max(0, end - _BEFORE_CHARS), end):
+            return False
         if not DATE.search(seen, max(0, end - _BEFORE_CHARS), end):
             return True
         after = _NEXT.match(seen, end)
-        if after is None and not full:
+        if after is None and not full and "\n" not in seen[end:]:
             return None
-        return after is None or not after[1].isdigit()
+        return after is None or not after[1][0].isdigit()
 
     def _cut(self, begin: int, seen: str, spans: list[tuple[int, int]]) -> int | None:
         """The end of a clause that has grown too long: between two words, not inside what is said
