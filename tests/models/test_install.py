@@ -33,24 +33,13 @@ from voiced.models.source import HUB_VARIABLE, parse_source
 from voiced.models.staging import STAGING, open_staging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from voiced.models.manifest import Manifest
 
 AT_ONCE = (0.0, 0.0)
 """In place of the waits between tries: two more of them."""
-
-
-@pytest.fixture
-def server() -> Iterator[FileServer]:
-    with serving() as files:
-        yield files
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    return tmp_path / "models"
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ import msgspec
 from voiced.cli.options import add_config_option, add_json_option
 from voiced.cli.progress import show_progress
 from voiced.cli.running import run_trio
-from voiced.errors import ModelError, UsageError
+from voiced.errors import ModelError, StorageError, UsageError
 from voiced.models.directory import ModelsDirectory
 from voiced.models.usage import uses_of
 from voiced.settings_loader import load_settings, models_directory, state_directory
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from voiced.models.directory import Model
     from voiced.models.manifest import Manifest
@@ -138,7 +139,7 @@ def run_add(args: argparse.Namespace) -> int:
     source = parse_source(args.source)
     if not settings.store.models:
         # As the daemon makes it: what else is to be kept there is nobody else's business.
-        state_directory(settings.store).mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(state_directory(settings.store))
     request = Request(source=source, name=args.name, licence=args.licence, sha256=sha256)
     installer = Installer(models_directory(settings.store))
     with show_progress("looking", unit="bytes") as bar:
@@ -152,6 +153,16 @@ def run_add(args: argparse.Namespace) -> int:
             manifest = run_trio(installer.add_remote, request, advance)
     _tell_added(args, manifest)
     return 0
+
+
+def _make_private(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StorageError(
+            f"the state directory {directory} cannot be made ({exc.strerror}); set "
+            "store.directory, or give this user the right to write there"
+        ) from exc
 
 
 def _tell_added(args: argparse.Namespace, manifest: Manifest) -> None:

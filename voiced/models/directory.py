@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+REMOVED = ".removed-"
+"""What a model that is being deleted is called, before its number and name."""
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """One model that is there. Without a manifest nobody knows what it should be."""
 
@@ -131,14 +135,20 @@ class ModelsDirectory:
         Raises `StorageError` where they cannot be deleted.
         """
         entry = self.path / model.name
+        # A directory of the name of a loose file is something else.
+        is_loose = model.path != str(entry) and os.path.dirname(model.path) == str(self.path)
         try:
-            if entry.is_dir():
-                away = self.path / f".removed-{os.getpid()}-{model.name}"
+            for left in self.path.glob(f"{REMOVED}*"):  # by whoever was ended in the middle
+                shutil.rmtree(left, ignore_errors=True)
+            if is_loose:
+                for path in _loose_files(self.path, model):
+                    path.unlink(missing_ok=True)
+            elif entry.is_symlink():
+                entry.unlink()  # what it points to is somewhere else, and somebody else's
+            else:
+                away = self.path / f"{REMOVED}{os.getpid()}-{model.name}"
                 entry.rename(away)
                 shutil.rmtree(away)
-                return
-            for path in _loose_files(self.path, model):
-                path.unlink(missing_ok=True)
         except OSError as exc:
             raise StorageError(f"cannot remove {entry}: {exc.strerror}") from exc
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
@@ -13,11 +12,12 @@ import trio
 
 from voiced import __version__
 from voiced.errors import DownloadError, UsageError, VoicedError
+from voiced.models.causes import cause_of, is_hopeless
 from voiced.models.part import Part
-from voiced.models.source import check_url
+from voiced.models.source import check_url, is_secure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from voiced.models.manifest import ModelFile
@@ -54,12 +54,21 @@ class _Cut(Exception):
 
 
 def open_client() -> httpx2.AsyncClient:
-    """A client that follows nothing by itself. Proxies and authorities are the environment's."""
-    return httpx2.AsyncClient(
-        timeout=httpx2.Timeout(STALLED_S, connect=CONNECT_S),
-        # What comes to the disk shall be what the server has, byte by byte: no compression.
-        headers={"user-agent": f"voiced/{__version__}", "accept-encoding": "identity"},
-    )
+    """A client that follows nothing by itself. Proxies and authorities are the environment's.
+
+    Raises `DownloadError` where these are of no use.
+    """
+    try:
+        return httpx2.AsyncClient(
+            timeout=httpx2.Timeout(STALLED_S, connect=CONNECT_S),
+            # What comes to the disk shall be what the server has, byte by byte: no compression.
+            headers={"user-agent": f"voiced/{__version__}", "accept-encoding": "identity"},
+        )
+    except (OSError, ValueError, ImportError, httpx2.InvalidURL) as exc:
+        raise DownloadError(
+            f"the environment's proxy (HTTPS_PROXY and the like) or authorities (SSL_CERT_FILE, "
+            f"SSL_CERT_DIR) cannot be used: {exc}"
+        ) from exc
 
 
 async def get_list(
@@ -76,8 +85,8 @@ async def get_list(
                 await response.aclose()
             return bytes(data)
         except (httpx2.HTTPError, _Cut) as exc:
-            if wait_s is None or _is_hopeless(exc):
-                raise DownloadError(f"cannot reach {what}: {_cause(exc)}") from exc
+            if wait_s is None or is_hopeless(exc):
+                raise DownloadError(f"cannot reach {what}: {cause_of(exc)}") from exc
         await trio.sleep(wait_s)
     raise AssertionError("the last try returns or raises")
 
@@ -138,9 +147,9 @@ async def _fetch_whole(
             return
         except (httpx2.HTTPError, _Cut) as exc:
             tries = 0 if part.size > began else tries
-            if tries == len(waits) or _is_hopeless(exc):
+            if tries == len(waits) or is_hopeless(exc):
                 more = f"; the same command continues after {part.size} bytes" if part.size else ""
-                raise DownloadError(f"cannot fetch {wanted.url}: {_cause(exc)}{more}") from exc
+                raise DownloadError(f"cannot fetch {wanted.url}: {cause_of(exc)}{more}") from exc
             await trio.sleep(waits[tries])
             tries += 1
 
@@ -173,6 +182,8 @@ async def _fetch_rest(
         async def keep(chunk: bytes) -> None:
             if wanted.size is not None and part.size + len(chunk) > wanted.size:
                 raise DownloadError(f"{wanted.url} has more than {wanted.size} bytes")
+            if whole is None:
+                check_room(len(chunk))  # nobody knows how much is still to come
             await trio.to_thread.run_sync(part.append, chunk)
             advance(part.size)
 
@@ -241,20 +252,25 @@ async def _open(
 ) -> httpx2.Response:
     """The answer to GET, its body unread; redirects are followed, though to nothing less safe."""
     for _ in range(MOST_REDIRECTS):
-        request = client.build_request("GET", url, headers=headers)
-        response = await client.send(request, stream=True)
-        if response.status_code not in _REDIRECTS:
-            if response.status_code in {200, 206, 416}:
+        try:
+            request = client.build_request("GET", url, headers=headers)
+            response = await client.send(request, stream=True)
+        except (httpx2.InvalidURL, UnicodeError) as exc:  # the latter for a host as no host is
+            raise DownloadError(f"{url[:200]} is no address: {exc}") from exc
+        if response.status_code in {200, 206, 416}:
+            if response.headers.get("content-encoding", "identity") == "identity":
                 return response
             await response.aclose()
-            raise _refusal(response.status_code, what)
+            raise DownloadError(f"{what}: the server compresses it, which it was asked not to do")
         await response.aclose()
+        if response.status_code not in _REDIRECTS:
+            raise _refusal(response.status_code, what)
         try:
             there = urljoin(url, response.headers.get("location", ""))
             check_url(there)
         except (ValueError, UsageError):
             there = ""
-        if not there or (url.startswith("https:") and not there.startswith("https:")):
+        if not there or (is_secure(url) and not is_secure(there)):
             raise DownloadError(f"{what} sends on to an address that is not https")
         url = there
     raise DownloadError(f"{what} is sent on and on from one address to the next")
@@ -271,21 +287,3 @@ def _refusal(status: int, what: str) -> DownloadError | _Cut:
     if status in {404, 410}:
         return DownloadError(f"{what} is not there (the server answered {status})")
     return DownloadError(f"cannot fetch {what}: the server answered {status}")
-
-
-def _cause(exc: Exception) -> str:
-    """The reason in a few words: the innermost that has any; the outer ones are often empty."""
-    said = [str(error) for error in _chain(exc) if str(error)]
-    return said[-1] if said else type(exc).__name__
-
-
-def _chain(exc: BaseException) -> Iterator[BaseException]:
-    found: BaseException | None = exc
-    while found is not None:
-        yield found
-        found = found.__cause__ or found.__context__
-
-
-def _is_hopeless(exc: Exception) -> bool:
-    """Whether another try would fail for the same reason."""
-    return any(isinstance(error, ssl.SSLCertVerificationError) for error in _chain(exc))

@@ -7,7 +7,7 @@ by the next one with the same source.
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import os
 import shutil
 import time
@@ -19,8 +19,8 @@ import msgspec
 from voiced.errors import ModelError, StorageFull, UsageError
 from voiced.models import download, hub
 from voiced.models.download import WAITS_S, Wanted, open_client
+from voiced.models.files import bytes_in, copy_file, files_at, sync_directory
 from voiced.models.manifest import (
-    READ_BYTES,
     Manifest,
     ModelFile,
     is_safe_name,
@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
 RESERVE_BYTES = 256 << 20
 """Left free on the disk: logs and the system need room too."""
+
+
+MOST_LICENCE = 200
+"""Characters of a licence that are kept: it is a name, or an address."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +94,7 @@ class Installer:
         """
         assert isinstance(request.source, LocalSource)
         given = Path(os.path.abspath(request.source.path))
-        files, suggested = _files_at(given)
+        files, suggested = files_at(given)
         shape = choose(files, str(given))
         ready = self._ready(request, shape, shape.stem or suggested)
         origins = {name: files[path] for path, name in _flat(shape).items()}
@@ -105,7 +109,7 @@ class Installer:
                 advance(done, total, f"copying {ready.name}")
 
             copied = [
-                _copy(origin, staging / name, count) for name, origin in sorted(origins.items())
+                copy_file(origin, staging / name, count) for name, origin in sorted(origins.items())
             ]
             if request.sha256:
                 _check_sum(ready, copied, request.sha256)
@@ -131,8 +135,9 @@ class Installer:
                 shape, wanted = _web_files(source)
                 suggested, pinned, licence = shape.stem, str(source), ""
             flat = _flat(shape)
-            ready = self._ready(request, shape, suggested, pinned, licence)
-            with open_staging(self._path, ready.source, keep=True) as staging:
+            told = source.public if isinstance(source, WebSource) else pinned
+            ready = self._ready(request, shape, suggested, told, licence)
+            with open_staging(self._path, pinned, keep=True) as staging:
                 named = [
                     msgspec.structs.replace(
                         entry,
@@ -165,7 +170,7 @@ class Installer:
     ) -> list[ModelFile]:
         sizes = [entry.size for entry in wanted]
         total = None if None in sizes else sum(size or 0 for size in sizes)
-        self._check_room(max(0, (total or 0) - _bytes_in(staging)))
+        self._check_room(max(0, (total or 0) - bytes_in(staging)))
         before = 0
 
         def tell(done: int) -> None:
@@ -199,10 +204,7 @@ class Installer:
             )
         for taken in (name, f"{name}.gguf", f"{name}.onnx"):
             if (self._path / taken).exists():
-                raise UsageError(
-                    f"there is a model {name} already in {self._path}; `voiced models remove "
-                    f"{name}` removes it, --name gives this one another name"
-                )
+                raise self._taken(name)
         bare = _flat(shape)
         flat = msgspec.structs.replace(
             shape, files=tuple(bare.values()), main=bare.get(shape.main, "")
@@ -212,6 +214,12 @@ class Installer:
             shape=flat,
             source=source or str(Path(os.path.abspath(str(request.source)))),
             licence=request.licence or licence,
+        )
+
+    def _taken(self, name: str) -> UsageError:
+        return UsageError(
+            f"there is a model {name} already in {self._path}; `voiced models remove {name}` "
+            "removes it, --name gives this one another name"
         )
 
     def _check_room(self, needed: int) -> None:
@@ -234,42 +242,31 @@ class Installer:
             engine=shape.engine,
             main=shape.main,
             source=ready.source,
-            licence=ready.licence or shape.licence,
+            licence=_printable(ready.licence or shape.licence),
             added=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             files=tuple(files),
         )
-        for note in staging.glob(f"*{NOTE_SUFFIX}"):
-            note.unlink()
         write_manifest(staging, manifest)
         assert read_manifest(staging) == manifest
+        # Last of all: without its note a part is fetched anew.
+        for note in staging.glob(f"*{NOTE_SUFFIX}"):
+            note.unlink()
         for file in staging.iterdir():
             file.chmod(READABLE)
         staging.chmod(ENTERABLE)
-        staging.rename(self._path / ready.name)
-        _sync_directory(self._path)
+        try:
+            staging.rename(self._path / ready.name)
+        except OSError as exc:
+            if exc.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+                raise
+            raise self._taken(ready.name) from exc  # by somebody who was quicker
+        sync_directory(self._path)
         return manifest
 
 
 def _flat(shape: Shape) -> Mapping[str, str]:
     """Each file's path at its source, and the bare name that it gets here."""
     return {path: PurePosixPath(path).name for path in shape.files}
-
-
-def _files_at(given: Path) -> tuple[dict[str, Path], str]:
-    """The files that may be of the model at a path, by name; and what it would be called."""
-    try:
-        if given.is_dir():
-            inside = (file for file in given.iterdir() if file.is_file())
-            return {file.name: file for file in inside}, given.name
-        if not given.is_file():
-            raise ModelError(f"{given} is no file and no directory")
-    except OSError as exc:
-        raise ModelError(f"cannot read {given}: {exc.strerror}") from exc
-    files = {given.name: given}
-    beside = given.with_name(f"{given.name}.json")
-    if given.name.endswith(ONNX) and beside.is_file():
-        files[beside.name] = beside
-    return files, given.stem
 
 
 def _web_files(source: WebSource) -> tuple[Shape, tuple[Wanted, ...]]:
@@ -281,23 +278,9 @@ def _web_files(source: WebSource) -> tuple[Shape, tuple[Wanted, ...]]:
     return choose([entry.path for entry in wanted], source.url), tuple(wanted)
 
 
-def _bytes_in(staging: Path) -> int:
-    return sum(file.stat().st_size for file in staging.iterdir())
-
-
-def _copy(origin: Path, target: Path, advance: Callable[[int], None]) -> ModelFile:
-    """A copy, read once: its checksum is of what was written."""
-    digest = hashlib.sha256()
-    size = 0
-    with origin.open("rb") as source, target.open("wb") as file:
-        while block := source.read(READ_BYTES):
-            digest.update(block)
-            file.write(block)
-            size += len(block)
-            advance(len(block))
-        file.flush()
-        os.fsync(file.fileno())
-    return ModelFile(path=target.name, size=size, sha256=digest.hexdigest())
+def _printable(text: str) -> str:
+    """What a model says of itself is somebody else's text, and is shown in terminals."""
+    return "".join(c if c.isprintable() else " " for c in text[:MOST_LICENCE]).strip()
 
 
 def _check_sum(ready: _Ready, files: Sequence[ModelFile], sha256: str) -> None:
@@ -305,11 +288,3 @@ def _check_sum(ready: _Ready, files: Sequence[ModelFile], sha256: str) -> None:
     found = next(file.sha256 for file in files if file.path == main)
     if found != sha256.lower():
         raise ModelError(f"{main} has the SHA-256 {found} instead of {sha256.lower()}")
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

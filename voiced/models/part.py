@@ -54,9 +54,12 @@ class Part:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._file is not None:
-            self._file.close()
-        if not self.size:
+        if self._file is None:
+            return
+        # Not `self.size`: who is interrupted before it has read on has a part all the same.
+        is_empty = not os.fstat(self._file.fileno()).st_size
+        self._file.close()
+        if is_empty:
             self.discard()
 
     def open(self) -> None:

@@ -43,6 +43,11 @@ class WebSource(msgspec.Struct, frozen=True):
         return self.url
 
     @property
+    def public(self) -> str:
+        """The address without its query, which may be a key that is nobody else's business."""
+        return urlsplit(self.url)._replace(query="", fragment="").geturl()
+
+    @property
     def file_name(self) -> str:
         """What the file is called there."""
         return PurePosixPath(unquote(urlsplit(self.url).path)).name
@@ -99,12 +104,18 @@ def check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
+        _ = parts.port  # looked at only now
     except ValueError as exc:
         raise UsageError(f"{url[:200]} is no address: {exc}") from exc
     if parts.username is not None or parts.password is not None:
         raise UsageError("an address with a password in it would be kept in clear; leave it out")
     if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
         raise UsageError(f"{url[:200]}: models come by https:, hf: or from a path")
+
+
+def is_secure(url: str) -> bool:
+    """Whether nobody on the way can read or change what comes from there."""
+    return urlsplit(url).scheme == "https"
 
 
 def is_loopback(host: str) -> bool:

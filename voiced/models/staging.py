@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 STAGING = ".adding"
 """Within the models directory."""
 
+MOST_TRIES = 20
+"""To get a lock that others delete meanwhile. Once is rare."""
+
 READABLE, ENTERABLE = 0o644, 0o755
 """Models are no secret, and the daemon is another user than who installs them."""
 
@@ -35,21 +38,40 @@ def open_staging(models: Path, source: str, *, keep: bool) -> Iterator[Path]:
         if not models.exists():
             models.mkdir(parents=True)
             models.chmod(ENTERABLE)
-        staging.mkdir(parents=True, exist_ok=True)
-        lock = os.open(staging.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        lock = _hold(staging.with_suffix(".lock"))
     except OSError as exc:
         raise StorageError(f"cannot write to {models}: {exc.strerror}") from exc
+    if lock is None:
+        raise UsageError(f"{source} is being added by another process")
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"{source} is being added by another process") from None
+        staging.mkdir(exist_ok=True)
         with _tidied(staging, keep=keep):
             yield staging
     except OSError as exc:
         raise StorageError(f"cannot add {source}: {exc}") from exc
     finally:
         os.close(lock)
+
+
+def _hold(path: Path) -> int | None:
+    """The lock at `path`, made and held; None where another process holds it. Who held it before
+    deletes the file, perhaps between our opening and our locking it: then it is nobody's lock."""
+    for _ in range(MOST_TRIES):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # so was the directory
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+            held = False
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held = os.path.samestat(os.fstat(lock), path.stat())
+                if held:
+                    return lock
+            except BlockingIOError:
+                return None
+            finally:
+                if not held:
+                    os.close(lock)
+    return None
 
 
 @contextmanager
