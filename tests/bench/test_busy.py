@@ -32,6 +32,8 @@ REPORT = BusyReport(
     lag_p50_ms=1.0,
     lag_p99_ms=5.0,
     samples=400,
+    bench_p50_ms=2.5,
+    bench_p99_ms=50.0,
     cpu_percent=190.0,
     answered={"stt": 9, "llm": 5, "tts": 7},
 )
@@ -57,6 +59,7 @@ def test_the_loop_is_watched_while_all_engines_work(
     # Twenty wakes a second, where none is late: those of the start are none of these.
     assert 0 < report.samples <= report.seconds * 20 + 1
     assert report.lag_p50_ms <= report.lag_p99_ms
+    assert 0 < report.bench_p50_ms <= report.bench_p99_ms
     assert set(report.answered) == {"stt", "llm", "tts"}
     assert code == bool(report.missed)
     assert [f"missed: {line}" for line in report.missed] == told.err.splitlines()[1:]
@@ -121,4 +124,5 @@ def test_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     print_busy(Console(width=160), REPORT)
     told = capsys.readouterr().out
     assert "0.31 ms on average, median up to 1, p99 up to 5 (goal 10), n 400" in told
+    assert "median up to 2.5 ms, p99 up to 50" in told
     assert "stt 9, llm 5, tts 7" in told

@@ -7,6 +7,7 @@ and has text spoken over HTTP, one request after the other for each engine.
 from __future__ import annotations
 
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -17,9 +18,10 @@ from voiced.bench.cancels import QUESTION, STORY, TEXT
 from voiced.bench.daemon import open_daemon
 from voiced.bench.http import post
 from voiced.bench.sessions import LAG_GOAL_MS, run_step
-from voiced.bench.wakes import read_wakes
+from voiced.bench.wakes import read_wakes, wakes_of
 from voiced.client.microphone import INPUT_RATE_HZ
 from voiced.errors import UsageError
+from voiced.supervision.lag import LagMeter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,6 +47,10 @@ class BusyReport(msgspec.Struct, frozen=True, kw_only=True):
     """No more than that, as `lag_p99_ms`: the ends of buckets."""
     lag_p99_ms: float
     samples: int
+    bench_p50_ms: float
+    """How late the bench's own loop woke meanwhile, which does next to nothing: what the daemon's
+    lag goes beyond that is its own, and the rest are the cores, which others have."""
+    bench_p99_ms: float
     cpu_percent: float
     """Of all processes; 100 is a core."""
     answered: dict[str, int]
@@ -95,6 +101,8 @@ async def measure_busy(
 
         for kind in requests:
             nursery.start_soon(keep_busy, kind)
+        own = LagMeter(warn_ms=inf)
+        await nursery.start(own.serve)
         began, before = trio.current_time(), await read_wakes(daemon.address)
         step = await run_step(1, frame_ms=frame_ms, seconds=seconds, pcm=pcm, daemon=daemon)
         wakes = (await read_wakes(daemon.address)).since(before)
@@ -107,6 +115,8 @@ async def measure_busy(
         lag_p50_ms=wakes.quantile_ms(0.5),
         lag_p99_ms=wakes.quantile_ms(0.99),
         samples=wakes.count,
+        bench_p50_ms=wakes_of(own).quantile_ms(0.5),
+        bench_p99_ms=wakes_of(own).quantile_ms(0.99),
         cpu_percent=step.cpu_percent,
         answered=answered,
     )

@@ -97,6 +97,11 @@ def print_busy(console: Console, report: BusyReport) -> None:
         f"(goal {report.goal_ms:g}), n {report.samples}",
         style="bold",
     )
+    console.print(
+        f"the bench's own loop meanwhile, which does next to nothing: median up to "
+        f"{report.bench_p50_ms:g} ms, p99 up to {report.bench_p99_ms:g}",
+        style="dim",
+    )
     console.print(f"answered: {done}; {report.cpu_percent:.0f} % of a core in use", style="dim")
     console.print()
 

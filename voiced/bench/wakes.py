@@ -19,6 +19,7 @@ from voiced.readings.daemon import LAG
 
 if TYPE_CHECKING:
     from voiced.client.address import Address
+    from voiced.supervision.lag import LagMeter
 
 
 class Wakes(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +56,12 @@ class Wakes(msgspec.Struct, frozen=True, kw_only=True):
 async def read_wakes(address: Address) -> Wakes:
     """All since the daemon's start. Raises `ClientError`."""
     return parse_wakes(await get_text(address, "/metrics", within_s=30.0))
+
+
+def wakes_of(meter: LagMeter) -> Wakes:
+    """All since the meter was made."""
+    lateness = meter.lateness
+    return Wakes(no_later=dict(lateness.cumulative()), sum_s=lateness.sum_s)
 
 
 def parse_wakes(text: str) -> Wakes:
