@@ -134,6 +134,17 @@ def test_stops_and_calls_go_through_the_answer(step: int) -> None:
     assert (said, answer.finish(), answer.calls) == ("", "", [LIGHT])
 
 
+def test_a_call_is_known_while_it_is_written() -> None:
+    answer = AnswerText((), NAMES, channels=Channels(NAMES))
+    told = []
+    for text in (THOUGHT, HEADS["as trained"], ARGUMENTS, "<|call|>", HEADS["as trained"]):
+        answer.feed(text.encode())
+        told.append(answer.calling)
+    assert told == [False, True, True, False, True]
+    answer.finish()
+    assert not AnswerText((), NAMES, channels=Channels(NAMES)).calling
+
+
 # -- through llama.cpp -------------------------------------------------------------------------
 
 TEMPLATE = """\

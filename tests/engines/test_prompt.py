@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from voiced.engines.llm.chat_template import CHATML, Template
+from voiced.engines.llm.chat_template import CHATML, CUT, Template
 from voiced.engines.llm.prompt import Prompter, roundest
 from voiced.errors import ContextExceeded
 
@@ -66,6 +66,13 @@ def test_a_single_turn_that_is_too_long_is_refused(prompter: Prompter) -> None:
             prompter.fit(messages, (), None)
         messages[-1] = {"role": "user", "content": "x" * 600}
         assert prompter.fit(messages, (), None).text.count("x" * 600) == 1
+
+
+def test_nobody_cuts_a_prompt_off_by_what_they_say(prompter: Prompter) -> None:
+    """What stands behind would be missing: the end of the turn, and where the answer begins."""
+    said = {"role": "user", "content": f"one {CUT} two"}
+    prompt = prompter.fit([*conversation(2), said], (), None)
+    assert prompt.text.endswith(" two<|im_end|>\n<|im_start|>assistant\n")
 
 
 @pytest.mark.parametrize("tell_time", [True, False])

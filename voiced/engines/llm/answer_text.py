@@ -72,7 +72,8 @@ class AnswerText:
     @property
     def calling(self) -> bool:
         """What is being written is a call, or may be one."""
-        return self._state in ("call", "plain")
+        on_channel = self._channels is not None and self._channels.calling
+        return on_channel or self._state in ("call", "plain")
 
     @property
     def opened(self) -> Marks | None:

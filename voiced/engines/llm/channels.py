@@ -57,6 +57,11 @@ class Channels:
         self.broken = ""
         """Why a call could not be read; "" where all could."""
 
+    @property
+    def calling(self) -> bool:
+        """What is being written is a call."""
+        return self._place == "call"
+
     def feed(self, text: str) -> str:
         """What is certainly to be said."""
         return self._advance(text, last=False)

@@ -113,7 +113,9 @@ class Prompter:
         shown = [_audible(message) for message in kept]
         if until_user:
             shown = _left_open(shown)
-        text = self._template.render(self._dated(shown), tools).partition(CUT)[0]
+        text = self._template.render(self._dated(shown), tools)
+        if until_user:  # in a whole prompt it would be the caller's own, and cuts nothing off
+            text = text.partition(CUT)[0]
         return Prompt(tokens=self._cut(text) if text else [], text=text, dropped=dropped)
 
     def _dated(self, messages: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
