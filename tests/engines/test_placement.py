@@ -47,6 +47,9 @@ def test_threads_of_python_are_none_of_a_library() -> None:
 
 
 @pytest.mark.skipif(len(PROCESSORS) < 2, reason="one processor cannot be shared out")
+@pytest.mark.skipif(
+    not Path("/proc/self/schedstat").exists(), reason="the kernel does not tell which threads work"
+)
 async def test_whisper_keeps_its_threads_apart_in_a_virtual_machine_only(tmp_path: Path) -> None:
     write_listener(tmp_path / "model")
     stt = Stt(engine="whisper", model=str(tmp_path / "model"), threads=2)
