@@ -1,6 +1,6 @@
-"""llama.cpp with models that keep a state in place of tokens: LFM2's kind, and Mamba's.
+"""llama.cpp with models that remember otherwise: a window (Gemma 3), a state (LFM2, Mamba).
 
-After a stop they must answer as if nobody had stopped them.
+After a stop, and in another conversation, they must answer as if nothing had been before.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pytest
 
 from tests.engines.llama_helpers import Request, ask, assistant, loaded, needs_llama, system, user
 from tests.models.llama_shapes import SMALL, write_random
-from tests.models.stateful_model import write_hybrid, write_recurrent
+from tests.models.stateful_model import write_hybrid, write_recurrent, write_sliding
 from voiced.engines import pulse
 from voiced.engines.ports import WorkCancelled
 
@@ -27,7 +27,7 @@ LONG = user("tell me again of the lamp in the kitchen and of the open room after
 BATCH = 8
 """`LONG` has four: the first is read, the second is stopped, and there is more to come."""
 
-BOTH = pytest.mark.parametrize("write", [write_hybrid, write_recurrent])
+EACH = pytest.mark.parametrize("write", [write_sliding, write_hybrid, write_recurrent])
 
 
 class Stopped(Request):
@@ -47,7 +47,7 @@ def answer(engine: LlamaEngine, *messages: dict[str, Any]) -> str:
     return ask(engine, *messages, max_output_tokens=12)[0].text
 
 
-@BOTH
+@EACH
 def test_after_a_stop_within_a_prompt_it_answers_as_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], Path]
 ) -> None:
@@ -64,7 +64,7 @@ def test_after_a_stop_within_a_prompt_it_answers_as_ever(
         assert answer(engine, LONG) == expected
 
 
-@BOTH
+@EACH
 def test_the_next_turn_goes_on_or_begins_anew_and_is_the_same(
     tmp_path: Path, write: Callable[[Path], Path]
 ) -> None:
@@ -76,6 +76,9 @@ def test_the_next_turn_goes_on_or_begins_anew_and_is_the_same(
         answer(engine, *turns[:2])
         answer(engine, user("something else"))
         assert answer(engine, *turns) == expected
+        assert answer(engine, *turns) == expected
+        # Taken back by more than a window, and from one conversation into another.
+        answer(engine, *turns, assistant("Well. " * 90), user("and then again"))
         assert answer(engine, *turns) == expected
 
 
@@ -90,3 +93,11 @@ def test_what_a_model_with_tokens_had_read_when_it_was_stopped_stays(
             engine.run(Stopped(messages=[LONG]))
         _, result = ask(engine, LONG, max_output_tokens=1)
         assert result["cached_tokens"] == BATCH
+
+
+def test_what_has_left_the_window_need_not_be_read_again(tmp_path: Path) -> None:
+    """The tokens in front of it are kept, so that one can go back to them."""
+    with loaded(write_sliding(tmp_path / "sliding.gguf"), batch=BATCH) as engine:
+        answer(engine, LONG, assistant("Well. " * 90), user("and then again"))
+        _, result = ask(engine, LONG, max_output_tokens=1)
+        assert result["cached_tokens"] == result["input_tokens"] - 1

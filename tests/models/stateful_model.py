@@ -1,7 +1,8 @@
-"""Language models with a state in place of tokens: GGUF files as llama.cpp loads them, by chance.
+"""Language models that remember otherwise: GGUF files as llama.cpp loads them, of random numbers.
 
-Their state cannot be taken back to an earlier token: what is stopped in the middle of a batch has
-spoilt it. `write_hybrid` has one layer with a state and one with attention, as LFM2 has;
+`write_sliding` looks back over a window only, as Gemma 3 does. Two have a state in place of tokens,
+which cannot be taken back to an earlier token, and what is stopped in the middle of a batch has
+spoilt: `write_hybrid` has one layer with a state and one with attention, as LFM2 has;
 `write_recurrent` has states only, as Mamba has.
 """
 
@@ -24,6 +25,9 @@ WIDTH, INNER, HEAD = 64, 128, 32
 REACH = 3
 """How many tokens the short convolution of LFM2 looks at."""
 
+WINDOW = 16
+"""How many Gemma's layers look at."""
+
 STATE, RANK, KERNEL = 16, 4, 4
 
 
@@ -42,6 +46,20 @@ class _Tensors:
         if name == "output":
             data[self._silent] = 0  # never the likeliest: it does not end
         self.add(f"{name}.weight", data)
+
+    def attention(self, block: str) -> None:
+        """One head of keys and values for two of questions."""
+        self.ones(block + "attn_q_norm", HEAD)
+        self.ones(block + "attn_k_norm", HEAD)
+        self.weight(block + "attn_q", WIDTH, WIDTH)
+        self.weight(block + "attn_k", HEAD, WIDTH)
+        self.weight(block + "attn_v", HEAD, WIDTH)
+        self.weight(block + "attn_output", WIDTH, WIDTH)
+
+    def feed_forward(self, block: str) -> None:
+        self.weight(block + "ffn_gate", INNER, WIDTH)
+        self.weight(block + "ffn_up", INNER, WIDTH)
+        self.weight(block + "ffn_down", WIDTH, INNER)
 
     def ones(self, name: str, size: int = WIDTH) -> None:
         self.add(f"{name}.weight", np.ones(size, np.float32))
@@ -66,6 +84,25 @@ def _open(path: Path, architecture: str) -> tuple[gguf.GGUFWriter, _Tensors]:
     return writer, _Tensors(writer, words)
 
 
+def write_sliding(path: Path) -> Path:
+    """Write a model of Gemma 3's kind."""
+    writer, tensors = _open(path, "gemma3")
+    writer.add_head_count(WIDTH // HEAD)
+    writer.add_head_count_kv(1)
+    writer.add_key_length(HEAD)
+    writer.add_value_length(HEAD)
+    writer.add_sliding_window(WINDOW)
+    writer.add_rope_freq_base(10_000.0)
+    tensors.ones("output_norm")
+    for layer in range(2):
+        block = f"blk.{layer}."
+        for name in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):
+            tensors.ones(block + name)
+        tensors.attention(block)
+        tensors.feed_forward(block)
+    return finish(writer, path)
+
+
 def write_hybrid(path: Path) -> Path:
     """Write a model of LFM2's kind."""
     writer, tensors = _open(path, "lfm2")
@@ -78,18 +115,11 @@ def write_hybrid(path: Path) -> Path:
         block = f"blk.{layer}."
         tensors.ones(block + "attn_norm")
         tensors.ones(block + "ffn_norm")
-        tensors.weight(block + "ffn_gate", INNER, WIDTH)
-        tensors.weight(block + "ffn_up", INNER, WIDTH)
-        tensors.weight(block + "ffn_down", WIDTH, INNER)
+        tensors.feed_forward(block)
     tensors.weight("blk.0.shortconv.conv", WIDTH, REACH)
     tensors.weight("blk.0.shortconv.in_proj", 3 * WIDTH, WIDTH)
     tensors.weight("blk.0.shortconv.out_proj", WIDTH, WIDTH)
-    tensors.ones("blk.1.attn_q_norm", HEAD)
-    tensors.ones("blk.1.attn_k_norm", HEAD)
-    tensors.weight("blk.1.attn_q", WIDTH, WIDTH)
-    tensors.weight("blk.1.attn_k", HEAD, WIDTH)
-    tensors.weight("blk.1.attn_v", HEAD, WIDTH)
-    tensors.weight("blk.1.attn_output", WIDTH, WIDTH)
+    tensors.attention("blk.1.")
     return finish(writer, path)
 
 
