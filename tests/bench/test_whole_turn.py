@@ -190,6 +190,7 @@ def test_a_turn_is_taken_both_ways(
     for name, definition in report.definitions.items():
         assert f"whisper-tiny, small, voice: {name}" in told.out
         assert definition[:60] in told.out
+    assert told.out.count("a clock at the head of the naive prompt") == 2
     assert "times as long (goal 1e+09)" in told.out
 
 

@@ -51,10 +51,16 @@ GOALS: Final = {"tiny": 10.0, "base": 7.0}
 SENTENCE: Final = "please tell me how the weather is going to be this afternoon"
 """What is said, where no recording is given: without a pause, some three seconds long."""
 
+CLOCKED: Final = (
+    "a clock at the head of the naive prompt has all of it read anew each turn (without one the "
+    "library keeps what it has read, which bench engines shows)"
+)
+
 DEFINITIONS: Final = {
     "felt": (
         "from the acoustic end of speech to the first audio at the client, the silence that ends a "
-        "turn included on both sides; naively as many ms are added for it, and nothing for noticing"
+        "turn included on both sides; naively as many ms are added for it, and nothing for "
+        f"noticing; {CLOCKED}"
     ),
     "added": (
         "the same turns without that silence on either side, since it is waited and no work of the "
@@ -62,7 +68,8 @@ DEFINITIONS: Final = {
     ),
     "engines": (
         "our engines without the daemon, one after the other, nothing begun before the turn is "
-        "over but reading what was said before; so many tokens and words on both sides. No goal"
+        "over but reading what was said before; so many tokens and words on both sides; "
+        f"{CLOCKED}. No goal"
     ),
 }
 
