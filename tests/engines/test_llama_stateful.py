@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.engines.llama_helpers import Request, ask, assistant, loaded, needs_llama, system, user
+from tests.engines.llama_helpers import (
+    Request,
+    ask,
+    assistant,
+    loaded,
+    needs_llama,
+    prefill,
+    system,
+    user,
+)
 from tests.models.llama_shapes import SMALL, write_random
 from tests.models.stateful_model import write_hybrid, write_recurrent, write_sliding
 from voiced.engines import pulse
@@ -80,6 +89,18 @@ def test_the_next_turn_goes_on_or_begins_anew_and_is_the_same(
         # Taken back by more than a window, and from one conversation into another.
         answer(engine, *turns, assistant("Well. " * 90), user("and then again"))
         assert answer(engine, *turns) == expected
+
+
+@pytest.mark.parametrize("write", [write_hybrid, write_recurrent])
+def test_words_that_may_turn_out_otherwise_are_not_read_by_a_state(
+    tmp_path: Path, write: Callable[[Path], Path]
+) -> None:
+    """They could not be taken back: all in front of them would be read again with the answer."""
+    with loaded(write(tmp_path / "stateful.gguf"), batch=BATCH, tell_time=False) as engine:
+        before = [system("Be kind."), LONG, assistant("Yes")]
+        read = prefill(engine, *before, user("and the ot"))
+        _, result = ask(engine, *before, user("and the lamp"), max_output_tokens=1)
+        assert 0 < result["cached_tokens"] == read
 
 
 def test_what_a_model_with_tokens_had_read_when_it_was_stopped_stays(

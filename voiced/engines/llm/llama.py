@@ -185,6 +185,9 @@ class LlamaEngine:
 
     def _prefill(self, work: Work) -> dict[str, Any]:
         messages = work.params.get("messages") or ()
+        if not self._context.copies and messages and messages[-1].get("role") == "user":
+            # Words that turn out otherwise could not be taken back, but for all in front of them.
+            messages = messages[:-1]
         prompt = self._prompter.fit(messages, self._tools(work), None, until_user=True)
         _, evaluated = self._sequences.compute(prompt.tokens, Pulse(work).beat)
         return {
