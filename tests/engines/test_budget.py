@@ -12,7 +12,7 @@ from tests.models.llama_model import write_scripted
 from voiced.engines.budget import Budget, reckon
 from voiced.engines.lineup import all_specs
 from voiced.errors import ModelError
-from voiced.models.gguf import GgufFile
+from voiced.models.gguf import GgufFile, read_gguf
 from voiced.models.need import DAEMON_BYTES, MIB, SMALL_BYTES, llama_need, piper_need, whisper_need
 from voiced.models.recommended import SETS, ModelSet
 from voiced.settings import Llm, Settings, Store, Stt, Tts
@@ -144,7 +144,7 @@ def test_a_model_that_is_no_model_is_left_to_its_engine(
     assert [need.engine for need in budget_of(settings).needs] == ["whisper", "piper"]
 
 
-def test_a_header_with_nonsense_for_numbers_is_left_to_its_engine(
+def test_a_header_with_nonsense_for_a_number_is_reckoned_without_it(
     settings: Settings, tmp_path: Path
 ) -> None:
     path = tmp_path / "llm.gguf"
@@ -152,9 +152,16 @@ def test_a_header_with_nonsense_for_numbers_is_left_to_its_engine(
     key = b"llama.attention.head_count_kv"
     data = path.read_bytes()
     at = data.index(key) + len(key)
-    # In place of a number, 4 bytes, a text of no length begins: what follows is read as of its own.
+    # A text in place of a number, which has 4 bytes: its engine tells what it makes of that.
     path.write_bytes(data[:at] + b"\x08\0\0\0" + (1).to_bytes(8, "little") + b"x" + data[at + 8 :])
-    assert [need.engine for need in budget_of(settings).needs] == ["whisper", "piper"]
+    assert read_gguf(path).values[key.decode()] == "x"
+    assert [need.engine for need in budget_of(settings).needs] == ["whisper", "llama", "piper"]
+
+
+def test_a_path_that_is_none_is_left_to_its_engine(settings: Settings) -> None:
+    tts = Tts(engine="piper", voice="no\0path.onnx")
+    budget = budget_of(Settings(stt=settings.stt, llm=settings.llm, tts=tts))
+    assert [need.engine for need in budget.needs] == ["whisper", "llama"]
 
 
 def test_without_models_nothing_is_refused() -> None:

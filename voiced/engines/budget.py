@@ -110,7 +110,7 @@ def reckon(specs: Iterable[EngineSpec]) -> Budget:
     for spec in specs:
         try:
             need = _need(spec.name, spec.options)
-        except (VoicedError, OSError, TypeError, ValueError):  # the last two: a damaged header
+        except (VoicedError, OSError, ValueError):  # the last one: a path that can be none
             continue
         if need is None:
             rest += SMALL_BYTES
