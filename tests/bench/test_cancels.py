@@ -36,6 +36,7 @@ class Cancelled:
     """A `Work` that was cancelled before it began."""
 
     op = "speak"
+    asked_anew = False
     params: Mapping[str, Any] = {"text": "The lamp is on."}
     cancelled = True
 

@@ -65,6 +65,8 @@ class Request:
             self.raise_if_cancelled()
             self.parts.append(part)
 
+    asked_anew = False
+
     def chunks(self) -> Iterator[bytes]:
         raise AssertionError("a reply takes no audio")
 

@@ -33,6 +33,7 @@ class Request:
     """A `Work` on the spot."""
 
     op = "reply"
+    asked_anew = False
     patience = 1_000_000  # cancelled when asked once more than this
 
     def __init__(

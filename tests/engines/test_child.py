@@ -176,6 +176,19 @@ def test_work_ends_its_audio_for_whoever_waits_for_it() -> None:
     assert heard == [b"a", b"b"]
 
 
+def test_work_knows_of_the_question_that_waits() -> None:
+    work, _ = make_work()
+    chunks = work.chunks()
+    work.ask()
+    assert next(chunks) == b""
+    work.add_audio(b"a")
+    known = [work.asked_anew]
+    work.ask()
+    known.append(work.asked_anew)
+    assert [next(chunks), next(chunks)] == [b"a", b""]
+    assert [*known, work.asked_anew] == [False, True, False]
+
+
 def test_cancelled_work_says_nothing_more() -> None:
     work, sent = make_work()
     work.emit({"n": 1})

@@ -56,6 +56,8 @@ class Listener:
         assert part["sample_rate"] == 22_050
         self.parts.append(part["pcm"])
 
+    asked_anew = False
+
     def chunks(self) -> Iterator[bytes]:
         raise AssertionError("speech takes no audio")
 

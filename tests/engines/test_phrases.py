@@ -44,6 +44,7 @@ class Request:
     """A `Work` on the spot; cancels itself after `patience` chunks."""
 
     op = "transcribe"
+    asked_anew = False
 
     def __init__(self, pcm: bytes, *, chunk: int = CHUNK, patience: int = 1_000_000) -> None:
         self.params: Mapping[str, Any] = {"language": "en", "prompt": ""}

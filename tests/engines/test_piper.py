@@ -49,6 +49,7 @@ class Listener:
     """A `Work` on the spot, cancelled by `cancel` from whatever thread."""
 
     op = "speak"
+    asked_anew = False
 
     def __init__(self, **params: object) -> None:
         self.params: Mapping[str, Any] = params

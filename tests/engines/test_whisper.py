@@ -29,7 +29,7 @@ from voiced.engines.stt.whisper_windows import to_samples
 from voiced.errors import EngineFailed, ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -402,7 +402,41 @@ def test_words_have_their_times_when_much_silence_came_after_the_question(
 def test_a_crumb_of_audio_is_not_worth_a_question(engine: WhisperEngine) -> None:
     work = Hearing(sound(0.1), b"")
     engine.run(work)
-    assert work.parts == [{"text": "", "stable": ""}]
+    assert work.parts == [{"text": "", "stable": "", "question": 1}]
+
+
+class AskedAnew(Hearing):
+    """While its first question is being answered, another one comes."""
+
+    questions = 0
+
+    @property
+    def asked_anew(self) -> bool:
+        return self.questions == 1
+
+    def chunks(self) -> Iterator[bytes]:
+        for chunk in super().chunks():
+            self.questions += not chunk
+            yield chunk
+
+
+def test_a_question_gives_way_to_the_next_and_nothing_is_lost(
+    engine: WhisperEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    encode = engine.model.encode
+
+    def counted(samples: NDArray[np.float32], frames: int) -> object:
+        encoded.append(len(samples))
+        return encode(samples, frames)
+
+    monkeypatch.setattr(engine.model, "encode", counted)
+    pieces = (sound(1.2), b"", sound(0.9), b"", sound(0.6))
+    asked, anew = Hearing(*pieces), AskedAnew(*pieces)
+    assert engine.run(anew) == engine.run(asked)
+    assert [part["question"] for part in anew.parts] == [2]
+    assert anew.parts[0]["text"] == asked.parts[1]["text"]
+    assert encoded[:2] == [round(2.1 * 16_000), round(2.7 * 16_000)]
 
 
 # -- long recordings ----------------------------------------------------------------------

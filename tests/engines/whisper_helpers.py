@@ -38,6 +38,10 @@ class Hearing:
         self.raise_if_cancelled()
         self.parts.append(part)
 
+    @property
+    def asked_anew(self) -> bool:
+        return False
+
     def chunks(self) -> Iterator[bytes]:
         yield from self._chunks
 

@@ -20,6 +20,7 @@ from voiced.audio.formats import PCM, WireFormat
 from voiced.audio.pcm import SPEECH_HZ, WIRE_HZ, bytes_for_ms
 from voiced.conversation import inputs as inp
 from voiced.engines.ports import (
+    EARLY,
     EngineInfo,
     Partial,
     PcmChunk,
@@ -124,6 +125,12 @@ class FakeStt(Leaving):
         self.asked.append((language, prompt))
         async with self.entered():
             yield FakeUtterance(self)
+
+
+class EarlyStt(FakeStt):
+    """Is asked as each silence begins, as Whisper is."""
+
+    info = EngineInfo(kind="stt", name="fake", version="1", capabilities=("partials", EARLY))
 
 
 class FakeUtterance:

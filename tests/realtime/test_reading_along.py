@@ -9,11 +9,21 @@ import pytest
 import trio
 from msgspec import structs
 
-from tests.realtime.fakes import FakeLlm, FakeStt, FakeToolbox, Talk, says, silence, speech, talking
+from tests.realtime.fakes import (
+    EarlyStt,
+    FakeLlm,
+    FakeStt,
+    FakeToolbox,
+    Talk,
+    says,
+    silence,
+    speech,
+    talking,
+)
 from tests.realtime.reading_llm import READ_S, ReadingLlm, conversation
 from voiced.conversation import inputs as inp
 from voiced.conversation.core import step
-from voiced.engines.ports import EARLY, PREFILL, EngineInfo, Partial, Priority
+from voiced.engines.ports import PREFILL, EngineInfo, Partial, Priority
 from voiced.errors import TooHot
 from voiced.realtime.ahead import Ahead
 from voiced.realtime.detections import own_detections
@@ -288,12 +298,6 @@ async def test_a_summary_is_finished_before_the_words_are_read(autojump_clock: M
 # -- the session -------------------------------------------------------------------------------
 
 
-class EarlyStt(FakeStt):
-    """Is asked as each silence begins, as Whisper is."""
-
-    info = EngineInfo(kind="stt", name="fake", version="1", capabilities=("partials", EARLY))
-
-
 async def speak(talk: Talk, *parts: bytes) -> None:
     await trio.sleep(READ_S + 1)
     for part in parts:
@@ -334,6 +338,34 @@ async def test_while_somebody_speaks_on_only_what_is_stable_is_read(
         assert llm.read[-1][-1]["role"] == "system"
         await speak(talk, speech(600), silence(100), speech(600))
         assert llm.read[-1][-1] == {"role": "user", "content": FIRST}
+
+
+async def test_who_speaks_on_without_a_pause_is_read_along(autojump_clock: MockClock) -> None:
+    llm = ReadingLlm()
+    partials = [Partial(text=FIRST), Partial(text=f"{MORE} and", stable=MORE)]
+    async with talking(llm=llm, stt=EarlyStt(MOST, partials=partials)) as talk:
+        await speak(talk, silence(300), speech(1500))
+        assert llm.read[-1][-1]["role"] == "system"
+        await speak(talk, speech(1000))
+        assert llm.read[-1][-1] == {"role": "user", "content": MORE}
+
+
+@pytest.mark.parametrize(
+    ("make_llm", "level", "asks"),
+    [
+        (ReadingLlm, Level.NORMAL, True),
+        (ReadingLlm, Level.WARM, False),
+        (FakeLlm, Level.NORMAL, False),
+    ],
+)
+async def test_nobody_is_asked_in_passing_for_nothing(
+    make_llm: type[FakeLlm], level: Level, asks: bool, autojump_clock: MockClock
+) -> None:
+    heat, stt = Heat(), EarlyStt(MOST, partials=[MORE])
+    heat.tell(level, 70.0, "test", ())
+    async with talking(llm=make_llm(), stt=stt, heat=heat) as talk:
+        await speak(talk, silence(300), speech(2500))
+        assert (stt.questions > 0) is asks
 
 
 @pytest.mark.parametrize("answers", [True, False])

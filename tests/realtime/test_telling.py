@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.realtime.fakes import FakeLlm, FakeStt, silence, speech, talking
+from tests.realtime.fakes import EarlyStt, FakeLlm, FakeStt, silence, speech, talking
 from tests.telemetry.watching import watching
+from voiced.engines.ports import Partial
 from voiced.errors import EngineFailed
 from voiced.telemetry.insights import Insights
 
@@ -50,6 +51,26 @@ async def test_a_spoken_turn_is_told_with_its_words_only_where_that_is_allowed(
         assert texts == []
     (timings,) = [payload["timings_ms"] for payload in told if payload["timings_ms"]]
     assert {"llm_first_text", "tts_first_audio", "total"} <= set(timings)
+
+
+@pytest.mark.parametrize("transcripts", [True, False])
+async def test_what_somebody_has_said_so_far_is_told_where_that_is_allowed(
+    autojump_clock: MockClock, transcripts: bool
+) -> None:
+    insights = Insights(transcripts=transcripts)
+    stt = EarlyStt(WORDS, partials=[Partial(text="what time"), Partial(text=WORDS, stable="what")])
+    async with watching(insights) as seen, talking(stt=stt, insights=insights) as talk:
+        await talk.hear(silence(500) + speech(1500))
+        await talk.until("input_audio_buffer.speech_started")
+        await talk.hear(speech(1500))
+        if transcripts:
+            await seen.until("partial_result", lambda told: told["text"] == "what")
+        talk.send("input_audio_buffer.clear")
+        await talk.until("input_audio_buffer.cleared")
+    told = [(payload["state"], payload["text"]) for payload in seen.payloads("partial_result")]
+    assert [text for state, text in told if text] == ["what"] * transcripts
+    assert (("hearing", "what") in told) is transcripts
+    assert (stt.questions > 1) is transcripts, "nobody is asked for nothing"
 
 
 async def test_where_nobody_answers_the_words_are_waited_for(autojump_clock: MockClock) -> None:

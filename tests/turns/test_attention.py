@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from voiced.turns.attention import SAMPLES_PER_MS, Attention, Manner, Move
@@ -121,6 +123,26 @@ def test_a_recogniser_that_works_ahead_is_asked_once_as_each_silence_begins() ->
         speaker.goes_on_for(300, speaking=False)
         assert speaker.patience_ms == 500  # what it answers does not matter
     assert speaker.asked_at == [CHUNK_MS, CHUNK_MS]
+
+
+@pytest.mark.parametrize("manner", [Manner(along=True), Manner(along=True, eagerness="low")])
+@pytest.mark.parametrize(("takes_ms", "every_ms"), [(100, 1_000), (600, 2_400)])
+def test_who_speaks_on_is_followed_now_and_then(
+    manner: Manner, takes_ms: int, every_ms: int
+) -> None:
+    attention = Attention(manner)
+    attention.begin(ms(5_000))
+    asked: list[int] = []
+    for at in range(5_000, 20_000, CHUNK_MS):
+        if attention.follow(None, ms(at)) is Move.ASK_IN_PASSING:
+            asked.append(at)
+            attention.asked(ms(at))
+            attention.took(ms(at), ms(at + takes_ms))
+            assert attention.answered(ms(at), "turn on the") is Move.NOTHING
+    assert asked[0] - 5_000 == pytest.approx(1_000, abs=CHUNK_MS)
+    between = [later - earlier for earlier, later in itertools.pairwise(asked)]
+    assert between == pytest.approx([every_ms] * len(between), abs=CHUNK_MS)
+    assert len(between) > 4
 
 
 def test_words_that_interrupt_are_judged_as_the_turn_they_begin() -> None:

@@ -53,5 +53,9 @@ class _DeafWork:
         except WorkCancelled:
             return  # nobody listens any more, and it works on
 
+    @property
+    def asked_anew(self) -> bool:
+        return False
+
     def chunks(self) -> Iterator[bytes]:
         return self._work.chunks()

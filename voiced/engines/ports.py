@@ -97,11 +97,17 @@ class Work(Protocol):
         """
         ...
 
+    @property
+    def asked_anew(self) -> bool:
+        """Whether a question waits among the chunks, behind the one that is being answered."""
+        ...
+
     def chunks(self) -> Iterator[bytes]:
         """The audio streamed into this request, until its end. Raises `WorkCancelled`.
 
         An empty chunk is a question: what has been heard so far? An engine that declares the
-        capability "partials" answers each with one part; others may ignore it.
+        capability "partials" answers each with one part, or several with the answer to the newest
+        of them, if it numbers its answers; others may ignore it.
         """
         ...
 
@@ -128,11 +134,12 @@ class ChildEngine(Protocol):
             when each word was said; it may be missing); audio from `work.chunks()` (PCM16 mono
             16 kHz); parts `{"text"}` (all that was heard so far, "" for nothing that is worth
             believing) and, where known, `stable` (the words of it that no later part takes
-            back) and `sentence` (whether these words are one of the few sentences that the
-            engine can hear), one for each empty chunk; parts `{"progress_s"}` at any time (so
-            many seconds of the audio are done for good); result `{"text", "confidence",
-            "duration_s"}` and, where known, `segments` and `words` (maps of `start`,
-            `end` in seconds of this audio, `text`), `avg_logprob`, `no_speech_prob`, `language`.
+            back), `sentence` (whether these words are one of the few sentences that the engine
+            can hear) and `question` (see `Partial`), one for each empty chunk; parts
+            `{"progress_s"}` at any time (so many seconds of the audio are done for good); result
+            `{"text", "confidence", "duration_s"}` and, where known, `segments` and `words` (maps
+            of `start`, `end` in seconds of this audio, `text`), `avg_logprob`,
+            `no_speech_prob`, `language`.
         reply: params `messages` (OpenAI chat shape), `tools` (name, description, parameters),
             `max_output_tokens` or None, and, unless it is "auto", `tool_choice` (`ToolChoice`;
             an engine that cannot do as it says raises `ToolChoiceError`); parts `{"text"}` (a
@@ -187,12 +194,14 @@ class Partial(msgspec.Struct, frozen=True, kw_only=True):
     `text` is empty where nothing was heard that is worth believing. `sentence` is False where
     the engine is certain to be in the middle of one of the few sentences that it can hear, True
     at the end of one, and None where it does not know. `stable` grows at its end only: the words
-    that may be shown, since no later answer takes them back.
+    that may be shown, since no later answer takes them back. `question` is which of the questions
+    of an utterance this answers, from 1 on, and with it all before; 0 where each has an answer.
     """
 
     text: str
     sentence: bool | None = None
     stable: str = ""
+    question: int = 0
 
 
 class TextDelta(msgspec.Struct, frozen=True):

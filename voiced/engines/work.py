@@ -59,6 +59,11 @@ class ChildWork:
             raise WorkCancelled
         self._send(Part(self.id, dict(part)))
 
+    @property
+    def asked_anew(self) -> bool:
+        with self._changed:
+            return not all(self._audio)
+
     def chunks(self) -> Iterator[bytes]:
         while True:
             with self._changed:

@@ -84,8 +84,8 @@ class Heard(Struct, frozen=True):
 class Ahead:
     """Follows one conversation. `look` and `hear` never wait; `run` is the one task that does.
 
-    `used_tokens` is how much of the model's context the conversation took when it last answered,
-    or read.
+    `reads` is whether the model reads ahead; `used_tokens` is how much of its context the
+    conversation took when it last answered, or read.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Ahead:
         self._llm = llm
         self._toolbox = toolbox
         self._apply = apply
-        self._reads = reads
+        self.reads = reads
         self.used_tokens = 0
         self._state: State | None = None
         self._seen: object = None
@@ -143,7 +143,7 @@ class Ahead:
         computed of a batch would be lost; of what is heard meanwhile only the newest is read then.
         """
         if (
-            not self._reads
+            not self.reads
             or self._level >= Level.WARM
             or state.prepared is not None
             or not answers_next(state)
@@ -175,7 +175,7 @@ class Ahead:
         anew."""
         if self._full and self._heard is None and await self._sum_up(state):
             return
-        if not self._reads or not isinstance(self._llm, Reader):
+        if not self.reads or not isinstance(self._llm, Reader):
             return
         try:
             question = question_of(state, self._heard)

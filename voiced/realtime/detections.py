@@ -24,11 +24,17 @@ class Hearing(Struct, frozen=True):
 
 
 def hearing_of(
-    detection: TurnDetection, own: TurnSettings, language: str, *, early: bool = False
+    detection: TurnDetection,
+    own: TurnSettings,
+    language: str,
+    *,
+    early: bool = False,
+    along: bool = False,
 ) -> Hearing:
     """How a session with that turn detection listens; the settings say what it cannot.
 
-    `early`: whether to ask the recogniser as each silence begins.
+    `early`: whether to ask the recogniser as each silence begins; `along`: and now and then while
+    somebody speaks on.
     """
     if isinstance(detection, ServerVad):
         manner = Manner(
@@ -37,6 +43,7 @@ def hearing_of(
             backchannel_ms=own.backchannel_ms,
             resume_ms=round(own.resume_s * 1000),
             early=early,
+            along=along,
         )
         return Hearing(detection.threshold, detection.prefix_padding_ms, manner)
     manner = Manner(
@@ -45,6 +52,7 @@ def hearing_of(
         pause_ms=own.semantic_silence_ms,
         backchannel_ms=own.backchannel_ms,
         resume_ms=round(own.resume_s * 1000),
+        along=along,
     )
     return Hearing(own.threshold, own.prefix_padding_ms, manner)
 

@@ -103,7 +103,7 @@ class Interim:
 
     def begin(self, onset: int) -> None:
         """A turn began with the sound at that sample."""
-        self._attention.begin()
+        self._attention.begin(onset)
         self._guesser.end()
         self._onset = onset
 
@@ -134,8 +134,9 @@ class Interim:
             return
         now = self._detector.position
         move = self._attention.follow(self._detector.silent_since, now)
-        if move is Move.ASK:
-            if listening.ask(partial(self._told, listening, now)):
+        if move in (Move.ASK, Move.ASK_IN_PASSING):
+            in_passing = move is Move.ASK_IN_PASSING
+            if listening.ask(partial(self._told, listening, now), in_passing=in_passing):
                 self._attention.asked(now)
         elif move is not Move.NOTHING:
             self._decide(move)
@@ -188,6 +189,7 @@ class Interim:
         """The recogniser's answer to a question of that sample."""
         if listening is not self._words.current:
             return
+        self._attention.took(asked, self._detector.position)
         text, sentence = (None, None) if heard is None else (heard.text, heard.sentence)
         if heard is not None:
             since = self._detector.silent_since

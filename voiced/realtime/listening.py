@@ -39,29 +39,36 @@ class Listening:
         self.bytes_fed = 0
         self._changed = trio.Event()
         self._tell: Callable[[Partial | None], None] | None = None
+        self._in_passing = False
+        self._unposed = False
+        self._questions = 0
         self._utterance: Utterance | None = None
         self._asked = trio.Event()
         self._kept: list[bytes] | None = [] if keeps else None
         self._early: Early | None = None
         self._early_asked = trio.Event()
 
-    def ask(self, tell: Callable[[Partial | None], None]) -> bool:
+    def ask(self, tell: Callable[[Partial | None], None], *, in_passing: bool = False) -> bool:
         """Ask the recogniser what it has heard of all audio added so far.
 
         `tell` is called once with the answer, None where there is none; not at all once the
-        utterance is over. False: a question waits already.
+        utterance is over. False: a question waits already. One that was asked `in_passing` gives
+        way to one that was not, and is never answered then.
         """
-        if self._tell is not None:
+        if self._tell is not None and (in_passing or not self._in_passing):
             return False
-        self._tell = tell
+        self._tell, self._in_passing = tell, in_passing
+        self._unposed = True
         self._changed.set()
         return True
 
     def pose(self, utterance: Utterance) -> None:
         """Pass a waiting question on, now that the recogniser has all the audio."""
-        if self._tell is None or self._utterance is not None:
+        if not self._unposed:
             return
+        self._unposed = False
         if utterance.ask():
+            self._questions += 1
             self._utterance = utterance
             self._asked.set()
         else:
@@ -70,6 +77,7 @@ class Listening:
     def tell(self, partial: Partial | None) -> None:
         """Answer the question that waits, if one does. Of a finished utterance nothing is told."""
         tell, self._tell = self._tell, None
+        self._unposed = False
         self._utterance = None
         if tell is not None and self.item_id is None:
             tell(partial)
@@ -79,14 +87,18 @@ class Listening:
         while True:
             await self._asked.wait()
             self._asked = trio.Event()
-            if self._utterance is None:
-                continue  # told already: the recogniser failed in the same moment
-            try:
-                partial = await self._utterance.answer()
-            except EngineError as exc:
-                log.warning("no partial transcript", code=exc.code, error=str(exc))
-                partial = None
-            self.tell(partial)
+            while self._utterance is not None:  # else it failed in the same moment, and was told
+                try:
+                    partial = await self._utterance.answer()
+                except EngineError as exc:
+                    log.warning("no partial transcript", code=exc.code, error=str(exc))
+                    partial = None
+                if partial is None or self._is_answer(partial):
+                    self.tell(partial)
+
+    def _is_answer(self, partial: Partial) -> bool:
+        """Whether this is of the question that waits, and not of one that has given way to it."""
+        return not self._unposed and (partial.question or self._questions) >= self._questions
 
     @property
     def keeps(self) -> bool:

@@ -64,13 +64,14 @@ class AudioPipeline:
         read_along: Callable[[str], None] | None = None,
     ) -> None:
         """`speculates`: a recogniser that is done sooner for it is asked as a silence begins.
-        `read_along` is told what was said so far, whenever that is known."""
+        `read_along` is told what was said so far, whenever that is known; with it, such a
+        recogniser is asked while somebody speaks on, too."""
         self._vad = vad
         self._speculates = speculates
         self._cool = True
         self._words = Recognitions(stt, language)
         self._apply = apply
-        self._read_along = read_along or ignore
+        self._read_along = read_along
         self._default_language = language
         self._buffer = InputBuffer(most_buffered_s)
         self._next_form: WireFormat = self._buffer.form
@@ -111,7 +112,9 @@ class AudioPipeline:
     def _follow(self, detection: TurnDetection) -> None:
         """Set the detector to a session's wishes; the settings fill in what it cannot say."""
         early = self._speculates and self._cool and self._words.answers_early
-        hearing = hearing_of(detection, self._turns, self._words.language, early=early)
+        along = self._read_along is not None and self._cool and self._words.answers_early
+        language = self._words.language
+        hearing = hearing_of(detection, self._turns, language, early=early, along=along)
         self._detector.threshold = hearing.threshold
         self._padding_ms = hearing.padding_ms
         wants_words = hearing.manner.eagerness is not None or self._turns.resume_s > 0
@@ -237,7 +240,8 @@ class AudioPipeline:
 
     def close(self) -> None:
         """The session is over: tell it nothing more, and let go of it, so that both are freed."""
-        self._apply = self._read_along = ignore
+        self._apply = ignore
+        self._read_along = None
         self._interim.close()
 
     # -- the task --------------------------------------------------------------------------
@@ -360,7 +364,8 @@ class AudioPipeline:
 
     def read_along(self, words: str) -> None:
         """Pass on what was said so far."""
-        self._read_along(words)
+        if self._read_along is not None:
+            self._read_along(words)
 
 
 def ignore(told: object) -> None:

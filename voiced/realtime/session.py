@@ -81,6 +81,8 @@ class Session:
         self._taking: inp.Input | None = None
         kept_bytes = int(parts.settings.session.item_audio_mb * 2**20)
         self.item_audio = ItemAudio(kept_bytes, parts.item_audio)
+        self._ahead = open_ahead(parts.settings.llm, parts.speaker, self.apply)
+        follows = parts.insights.transcripts or (self._ahead is not None and self._ahead.reads)
         self.pipeline = AudioPipeline(
             vad=parts.vad,
             stt=parts.stt,
@@ -90,7 +92,7 @@ class Session:
             most_buffered_s=parts.settings.limits.input_audio_s,
             turns=parts.settings.turn_detection,
             speculates=parts.settings.stt.speculate,
-            read_along=self._read_along,
+            read_along=self._read_along if follows else None,
         )
         self._performer = Performer(
             session_id=self.id,
@@ -107,7 +109,6 @@ class Session:
             tally=parts.tally,
             telling=self.telling,
         )
-        self._ahead = open_ahead(parts.settings.llm, parts.speaker, self.apply)
         self._follow_level(parts.heat.level)
         self._state, effects = begin(
             config,
@@ -268,6 +269,7 @@ class Session:
             self._ahead.look(self._state, speaking=speaking)
 
     def _read_along(self, words: str) -> None:
+        self.telling.overhear(words)
         if self._ahead is not None:
             self._ahead.hear(self._state, words)
 

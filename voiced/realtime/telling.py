@@ -91,6 +91,11 @@ class Telling:
             case ev.ResponseDone():
                 self._end_response(event.response)
 
+    def overhear(self, words: str) -> None:
+        """Somebody speaks, and has said that so far. The client is told when they are done."""
+        if self._insights.transcripts and words:
+            self._tell(self._item, text=words[-MOST_TEXT:], whole=True)
+
     def lose_client(self) -> None:
         """The client does not read: what waits for it has no more room."""
         message = "A client does not read what it is sent, and is disconnected."

@@ -21,12 +21,20 @@ ASK_EVERY_MS = 200
 """While a reply is held, the recogniser is asked this often: an answer costs it 0.3 ms."""
 
 
+ALONG_EVERY_MS = 1_000
+ALONG_SHARE = 4
+"""Who speaks on is followed this often at most, and so seldom that the recogniser works on that for
+a fourth of the time: it must be free when they fall silent."""
+
+
 class Move(Enum):
     """What is to be done now."""
 
     NOTHING = "nothing"
     ASK = "ask"
     """Ask the recogniser what was said so far."""
+    ASK_IN_PASSING = "ask in passing"
+    """The same, while somebody speaks on: any other question goes before."""
     INTERRUPT = "interrupt"
     """The held sound is meant for us."""
     GO_ON = "go on"
@@ -44,6 +52,8 @@ class Manner(Struct, frozen=True, kw_only=True):
     resume_ms: int = 2_000
     early: bool = False
     """Ask as each silence begins, whatever becomes of the answer: the recogniser is done sooner."""
+    along: bool = False
+    """Ask now and then while somebody speaks on, too: somebody follows what they say."""
 
 
 class Attention:
@@ -55,6 +65,7 @@ class Attention:
         self._verdict = Verdict.UNCLEAR
         self._asked: int | None = None
         self._began: int | None = None
+        self._due_along = 0
 
     def adopt(self, manner: Manner) -> None:
         """From now on in this manner."""
@@ -76,9 +87,10 @@ class Attention:
             return manner.pause_ms * SAMPLES_PER_MS
         return silence_ms(self._verdict, manner.eagerness, manner.pause_ms) * SAMPLES_PER_MS
 
-    def begin(self) -> None:
-        """A turn begins: nothing is known of it."""
+    def begin(self, onset: int = 0) -> None:
+        """A turn begins with that sample: nothing is known of it."""
         self._since = self._asked = self._began = None
+        self._due_along = onset + ALONG_EVERY_MS * SAMPLES_PER_MS
         self._verdict = Verdict.UNCLEAR
 
     def hold(self, began: int) -> None:
@@ -99,7 +111,10 @@ class Attention:
                 self._asked = None
         if self._began is not None:
             return self._follow_held(self._began, now)
-        if since is None or self._verdict is Verdict.COMPLETE:
+        if since is None:
+            due = self._manner.along and now >= self._due_along
+            return Move.ASK_IN_PASSING if due else Move.NOTHING
+        if self._verdict is Verdict.COMPLETE:
             return Move.NOTHING
         if self._manner.eagerness is None:
             return Move.ASK if self._manner.early and self._asked is None else Move.NOTHING
@@ -130,6 +145,12 @@ class Attention:
     def asked(self, now: int) -> None:
         """The recogniser was asked at this sample."""
         self._asked = now
+        self.took(now, now)
+
+    def took(self, asked: int, now: int) -> None:
+        """The answer to the question of that sample has taken until now, or was asked for now."""
+        pause = max(ALONG_EVERY_MS * SAMPLES_PER_MS, ALONG_SHARE * (now - asked))
+        self._due_along = asked + pause
 
     def answered(self, asked: int, text: str | None, sentence: bool | None = None) -> Move:
         """What was heard up to the question of that sample; None: nobody can tell.

@@ -8,6 +8,7 @@ real length, takes the likeliest token, and can be stopped. What that risks is g
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from voiced.engines.placement import keep_apart, threads_at_work
 from voiced.engines.ports import EARLY, PARTIALS, WORD_TIMES, EngineInfo
-from voiced.engines.stt.whisper_calls import Caller, Turns
+from voiced.engines.stt.whisper_calls import Caller, GivenUp, HastyCaller, Turns
 from voiced.engines.stt.whisper_decoder import AUTO, WindowDecoder
 from voiced.engines.stt.whisper_model import LEAST_FRAMES, RATE, WhisperModel
 from voiced.engines.stt.whisper_utterance import Utterance
@@ -108,23 +109,32 @@ class WhisperEngine:
         """Answer `transcribe` requests, as `ChildEngine.run` describes them.
 
         A part has, besides `text`, all that was heard so far, `stable`: the words of it that no
-        later part takes back.
+        later part takes back. A question is left unanswered when another one comes: what was said
+        since then is of more interest.
         """
         language = self._choose(str(work.params.get("language") or self._language))
-        decoder = WindowDecoder(
-            self.model,
-            Caller(work, self.turns),
-            prompt=str(work.params.get("prompt") or ""),
-            full=self._full,
+        decoder, hasty = (
+            WindowDecoder(
+                self.model,
+                caller(work, self.turns),
+                prompt=str(work.params.get("prompt") or ""),
+                full=self._full,
+            )
+            for caller in (Caller, HastyCaller)
         )
         wanted = bool(work.params.get("word_times", False))
         word_times = wanted and self.model.abilities.aligns
-        utterance = Utterance(decoder, language, work.emit, word_times=word_times)
+        utterance = Utterance(decoder, language, work.emit, word_times=word_times, hasty=hasty)
+        questions = 0
         for chunk in work.chunks():
             if chunk:
                 utterance.feed(chunk)
-            elif self._partials:
-                work.emit(utterance.so_far())
+                continue
+            questions += 1
+            if self._partials:
+                with suppress(GivenUp):
+                    part = utterance.so_far()
+                    work.emit({**part, "question": questions})
         return utterance.finish()
 
     def _choose(self, language: str) -> str:

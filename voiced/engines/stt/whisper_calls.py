@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class GivenUp(Exception):
+    """Nobody waits for this any more, though the request goes on."""
+
+
 class Turns:
     """Lets the calls of all requests run one at a time, which they would inside the library."""
 
@@ -71,3 +75,13 @@ class Caller:
         if call.error is not None:
             raise call.error
         return call.result  # type: ignore[return-value]
+
+
+class HastyCaller(Caller):
+    """Makes the calls behind an answer, until there is a newer question."""
+
+    def __call__(self, task: Callable[[], T]) -> T:
+        """As `Caller` does; raises `GivenUp` too."""
+        if self._work.asked_anew:
+            raise GivenUp
+        return super().__call__(task)

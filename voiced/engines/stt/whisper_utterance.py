@@ -61,10 +61,13 @@ class Utterance:
         tell: Callable[[Mapping[str, Any]], None],
         *,
         word_times: bool,
+        hasty: WindowDecoder | None = None,
     ) -> None:
-        """`tell` is given `progress_s` after each window but the last."""
+        """`tell` is given `progress_s` after each window but the last. `hasty` decodes for `so_far`
+        and may give that up."""
         self._tell = tell
         self._decoder = decoder
+        self._hasty = hasty or decoder
         self._language = language
         self._word_times = word_times
         self._audio = bytearray()  # from the end of the last settled window on
@@ -84,10 +87,13 @@ class Utterance:
             self._tell({"progress_s": self._start / RATE})
 
     def so_far(self) -> Mapping[str, Any]:
-        """A part: `text`, everything heard so far, and `stable`, what of it will not change."""
+        """A part: `text`, everything heard so far, and `stable`, what of it will not change.
+
+        Raises `GivenUp`: nothing is lost by that.
+        """
         samples = self._samples()
         if len(samples) >= LEAST_SPEECH:
-            heard = self._hear(samples)
+            heard = self._hear(samples, self._hasty)
             self._agreement.push(self._decoder.words(heard) if heard.text else [])
         else:
             heard = Heard()
@@ -106,13 +112,13 @@ class Utterance:
     def _samples(self) -> NDArray[np.float32]:
         return to_samples(bytes(self._audio))
 
-    def _hear(self, samples: NDArray[np.float32]) -> Heard:
+    def _hear(self, samples: NDArray[np.float32], decoder: WindowDecoder) -> Heard:
         """Decode the open window, unless only quiet has come since that was done."""
         if self._last is not None:
             done, heard = self._last
             if done and adds_nothing(samples[:done], samples[done:]):
                 return heard
-        heard = self._decoder.hear(samples, self._language)
+        heard = decoder.hear(samples, self._language)
         self._language = heard.language or self._language  # found out once an utterance
         self._last = (len(samples), heard)
         return heard
@@ -120,7 +126,10 @@ class Utterance:
     def _settle(self, samples: NDArray[np.float32]) -> None:
         """A window is over."""
         whole = len(samples) * 2 >= len(self._audio) - 1
-        heard = self._hear(samples) if whole else self._decoder.hear(samples, self._language)
+        if whole:
+            heard = self._hear(samples, self._decoder)
+        else:
+            heard = self._decoder.hear(samples, self._language)
         self._language = heard.language or self._language
         words: list[str] = []
         for piece, said in self._pieces(samples, heard):
