@@ -235,7 +235,9 @@ class Installer:
             shape = examine(staging, ready.shape)
         except ModelError as exc:
             # Where it is looked at is gone afterwards; who asked knows where it came from.
-            raise ModelError(str(exc).replace(str(staging), ready.source)) from exc
+            main = f"/{ready.shape.main}"
+            looked = f"{staging}{main}" if ready.source.endswith(main) else str(staging)
+            raise ModelError(str(exc).replace(looked, ready.source)) from exc
         manifest = Manifest(
             name=ready.name,
             kind=shape.kind,
