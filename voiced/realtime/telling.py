@@ -93,7 +93,7 @@ class Telling:
 
     def overhear(self, words: str) -> None:
         """Somebody speaks, and has said that so far. The client is told when they are done."""
-        if self._insights.transcripts and words:
+        if words:
             self._tell(self._item, text=words[-MOST_TEXT:], whole=True)
 
     def lose_client(self) -> None:
