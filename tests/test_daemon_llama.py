@@ -12,6 +12,7 @@ from tests.engines.llama_helpers import needs_llama
 from tests.models.llama_model import tool, write_scripted
 from tests.patience import CEILING_S
 from tests.realtime.live import connected, daemon, end_daemon, make_speech, start_daemon
+from tests.web.harness import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +73,17 @@ async def test_a_typed_turn_is_spoken(running: Daemon) -> None:
         audio = [e for e in client.events if e["type"] == "response.output_audio.delta"]
         assert audio
     assert "Traceback" not in running.raw_log
+
+
+@needs_llama
+async def test_once_it_is_ready_it_reads_what_sessions_begin_with(running: Daemon) -> None:
+    def read() -> bool:
+        return "read the instructions ahead" in running.raw_log
+
+    with trio.fail_after(CEILING_S):
+        await until(read)
+    events = [line["event"] for line in running.log]
+    assert events.index("ready") < events.index("read the instructions ahead")
 
 
 @needs_llama

@@ -32,6 +32,7 @@ from voiced.jobs.kinds import make_kinds
 from voiced.jobs.service import open_jobs
 from voiced.readings import open_metrics
 from voiced.realtime.connection import serve_connection
+from voiced.realtime.first_reading import open_first_reading
 from voiced.realtime.hub import SessionHub
 from voiced.realtime.item_audio import AudioBudget
 from voiced.realtime.observing import serve_observer
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from voiced.engines.host import EngineHost
     from voiced.systemd.notify import Notifier
     from voiced.web.websocket import DoorSocket, Upgrade
 
@@ -80,9 +82,15 @@ class Engines(msgspec.Struct, frozen=True):
     llm: Llm
     tts: Tts
 
+    @property
+    def llm_host(self) -> EngineHost | None:
+        """The process of the language model; None where servers answer."""
+        return next(lineup.host for lineup in self.lineups if lineup.kind == "llm")
+
 
 class App(msgspec.Struct, frozen=True):
-    """Everything that a running daemon consists of."""
+    """Everything that a running daemon consists of. `start_reading` is set once it is known to be
+    ready: see `open_first_reading`."""
 
     settings: Settings
     engines: Engines
@@ -92,6 +100,7 @@ class App(msgspec.Struct, frozen=True):
     door: Door
     status: Status
     ports: Ports
+    start_reading: trio.Event
 
 
 @asynccontextmanager
@@ -174,8 +183,11 @@ async def open_parts(settings: Settings, state: Path, notifier: Notifier) -> Asy
             open_web(settings, ports, hub, insights, status, services, hearts) as door,
             open_supervision(notifier, hearts, lag, status),
             open_watching(insights, inspector),
+            open_first_reading(
+                settings, engines.llm, engines.llm_host, toolbox, heat
+            ) as start_reading,
         ):
-            yield App(settings, engines, hub, heat, insights, door, status, ports)
+            yield App(settings, engines, hub, heat, insights, door, status, ports, start_reading)
 
 
 @asynccontextmanager

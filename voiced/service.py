@@ -57,6 +57,7 @@ async def run_daemon(
                     notifier.ready(app.status.line())
                     if announce is not None:
                         announce(urls)
+                    app.start_reading.set()
                     await stop.wait()
                     notifier.stopping("closing sessions")
                     log.info("stopping", sessions=app.hub.count)

@@ -68,7 +68,7 @@ def open_ahead(
     """For a session with this model; None where there is nothing to be done ahead for it."""
     llm = speaker.llm
     info = llm.info
-    reads = settings.prefill and isinstance(llm, Reader) and PREFILL in info.capabilities
+    reads = reader_of(settings, llm) is not None
     if not reads and not info.context_tokens:
         return None
     return Ahead(llm, speaker.toolbox, apply, reads=reads)
@@ -179,9 +179,7 @@ class Ahead:
             return
         try:
             question = question_of(state, self._heard)
-            # One that may not call any is told of none with the question either.
-            tools = [] if question.tool_choice == "none" else offered(question, self._toolbox)
-            self.used_tokens = await self._llm.prefill(question.messages, tools=tools)
+            self.used_tokens = await read_ahead(self._llm, self._toolbox, question)
         except (EngineError, Rejected) as exc:
             log.debug("could not read ahead", reason=str(exc))
             return
@@ -264,6 +262,20 @@ class Ahead:
     def _stop(self) -> None:
         if self._reading is not None:
             self._reading.cancel(reason="the conversation went on")
+
+
+def reader_of(settings: LlmSettings, llm: Llm) -> Reader | None:
+    """This model, where it is to read ahead and the engine that would be asked now can."""
+    if settings.prefill and isinstance(llm, Reader) and PREFILL in llm.info.capabilities:
+        return llm
+    return None
+
+
+async def read_ahead(reader: Reader, toolbox: Toolbox, question: Question) -> int:
+    """Have it read what it will be asked; how many tokens that is. Raises `EngineError`."""
+    # One that may not call any is told of none with the question either.
+    tools = [] if question.tool_choice == "none" else offered(question, toolbox)
+    return await reader.prefill(question.messages, tools=tools)
 
 
 def question_of(state: State, heard: Heard | None = None) -> Question:
