@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -55,7 +57,10 @@ def test_from_nothing_to_a_model_and_back(
     code, out, err = call(capsys, "add", str(voice), "--licence", "CC0")
     assert (code, err) == (0, "")
     assert out.startswith("added en_US-test-low for piper: ")
-    assert 'to use it: [tts] engine = "piper", voice = "en_US-test-low"' in out
+    told = tomllib.loads(
+        out.partition("to use it, put this into the settings")[2].partition("\n")[2]
+    )
+    assert told == {"tts": {"engine": "piper", "voice": "en_US-test-low"}}
     code, out, _ = call(capsys, "list")
     assert code == 0
     assert [line.split()[:2] for line in out.splitlines()] == [
@@ -236,13 +241,38 @@ async def test_ctrl_c_leaves_a_part_and_the_next_call_continues(
     assert (models / "m" / "m.gguf").read_bytes() == data
 
 
+def test_what_is_free_again_is_what_the_disk_gives_back(
+    capsys: pytest.CaptureFixture[str], models: Path, tmp_path: Path
+) -> None:
+    models.mkdir(parents=True)
+    with write_gguf(models / "holes.gguf").open("r+b") as file:
+        file.truncate(50_000_000)
+    assert json.loads(call(capsys, "list", "--json")[1])["models"][0]["size"] == 50_000_000
+    told = json.loads(call(capsys, "remove", "holes", "--json")[1])
+    assert told["size"] == 50_000_000
+    assert 0 < told["freed"] < 1_000_000
+    whole = write_gguf(models / "linked.gguf")
+    (tmp_path / "other.gguf").hardlink_to(whole)
+    assert call(capsys, "remove", "linked")[1] == "removed linked: 0 bytes are free again\n"
+    given = write_gguf(tmp_path / "added.gguf")
+    call(capsys, "add", str(given))
+    freed = json.loads(call(capsys, "remove", "added", "--json")[1])["freed"]
+    assert freed >= given.stat().st_size
+
+
 def test_a_recommendation_tells_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, "recommend", "--memory-gb", "7.6")
     assert code == 0
     assert "for a machine of 8 GB" in out
     for choice in SETS[1].choices:
         assert f"voiced models add {choice.source}\n" in out
-        assert f'"{choice.name}"' in out
+    settings = tomllib.loads(out.partition("the settings that use them:\n")[2])
+    keys = (("stt", "model"), ("llm", "model"), ("tts", "voice"))
+    assert [settings[kind][key] for kind, key in keys] == [c.name for c in SETS[1].choices]
+    assert [settings[kind]["engine"] for kind, _ in keys] == [c.engine for c in SETS[1].choices]
+    *each, rest = map(int, re.findall(r"(?:memory|which) (\d+) MB", out))
+    assert f" {sum(each) + rest} MB of memory at work" in out
+    assert len(each) == 3
     assert (
         json.loads(call(capsys, "recommend", "--memory-gb", "64", "--json")[1])["memory_gb"] == 16
     )

@@ -155,7 +155,7 @@ def test_names_of_voices_have_no_case_and_speakers_have_numbers(models: Path) ->
     bert = pitch(speak(engine, voice="choir+bert"))
     for name in ("CHOIR+Bert", "choir+1"):
         assert pitch(speak(engine, voice=name)) == pytest.approx(bert, rel=0.01)
-    with pytest.raises(ModelError, match=r"no Piper voice 'choir\+2'"):
+    with pytest.raises(ModelError, match=r"no Piper voice 'choir\+2' in .* \(there: .*choir"):
         loaded(models, "choir+2")
 
 
@@ -546,12 +546,12 @@ def test_a_voice_that_cannot_be_loaded_is_told_in_one_line(
 
 def test_another_voice_than_those_there_is_told_what_to_do(models: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        ModelError, match=r"found: choir, .*plain\); name one of these, or the path"
+        ModelError, match=r"there: choir, .*plain\); name one of these, or the path"
     ):
         loaded(models, "en-us")
     (tmp_path / "none").mkdir()
     with pytest.raises(
-        ModelError, match=r"found: none\); a path may be named; `voiced models add`"
+        ModelError, match=r"there: none\); a path may be named; `voiced models add`"
     ):
         loaded(tmp_path / "none", "en-us")
 

@@ -225,6 +225,15 @@ def test_a_name_stays_in_the_directory(name: str, models: Path, tmp_path: Path) 
     assert nothing_there(models)
 
 
+def test_a_name_that_can_be_is_proposed(models: Path, tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "my model (1).gguf")
+    with pytest.raises(UsageError, match="`--name my-model-1` gives another"):
+        add_local(models, path)
+    assert add_local(models, path, name="my-model-1").name == "my-model-1"
+    with pytest.raises(UsageError, match="; --name gives another"):
+        add_local(models, path, name="モデル")
+
+
 def test_a_name_that_is_taken(models: Path, tmp_path: Path) -> None:
     path = write_gguf(tmp_path / "x.gguf")
     add_local(models, path)
@@ -264,7 +273,7 @@ def test_a_directory_that_cannot_be_written_to(tmp_path: Path) -> None:
 
 async def test_a_file_from_an_address(server: FileServer, models: Path, gguf_bytes: bytes) -> None:
     server.files["/a/small%20one.gguf"] = gguf_bytes
-    with pytest.raises(UsageError, match="--name gives another"):
+    with pytest.raises(UsageError, match="`--name small-one` gives another"):
         await add(models, f"{server.url}/a/small%20one.gguf")
     manifest = await add(models, f"{server.url}/a/small%20one.gguf", name="small-one")
     assert manifest.main == "small one.gguf"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.models.piper_voice import write_voice
 from tests.models.small_models import write_gguf, write_whisper
 from voiced.errors import ModelError
 from voiced.models.install import Installer, Request
@@ -34,6 +36,24 @@ def test_a_name_is_that_of_a_model_of_the_engine(models: Path) -> None:
         find_model(models, "llama", "tiny")
     assert "(there: Loose-Q4, added)" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_name_of_another_engine_is_told_as_what_it_is(models: Path, tmp_path: Path) -> None:
+    Installer(models).add_local(Request(source=parse_source(str(write_voice(tmp_path, "Both")))))
+    for engine, wanted, says in (
+        (
+            "llama",
+            "tiny",
+            "(there: Loose-Q4, added); that name is there as a Whisper model; `voiced",
+        ),
+        ("llama", "both", "; that name is there as a Piper voice; `voiced"),
+        ("whisper", "added.gguf", "(there: tiny); that name is there as a language model; `voiced"),
+        ("piper", "tiny", "(there: Both); that name is there as a Whisper model; `voiced"),
+    ):
+        with pytest.raises(ModelError, match=re.escape(says)):
+            find_model(models, engine, wanted)
+    with pytest.raises(ModelError, match=r"\(there: tiny\); `voiced models add`"):
+        find_model(models, "whisper", "nobody")
 
 
 def test_the_only_one_needs_no_name(models: Path) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from voiced.cli.options import add_config_option, add_json_option
+from voiced.cli.options import add_config_option, add_json_option, print_json
 from voiced.cli.progress import show_progress
+from voiced.cli.recommend import run_recommend, show_setting
 from voiced.cli.running import run_trio
 from voiced.errors import ModelError, StorageError, UsageError
 from voiced.models.directory import ModelsDirectory
@@ -31,13 +32,6 @@ SOURCE is
                      the model of a repository of the Hugging Face hub, or one of its files
 
 What an interruption leaves is continued when the same source is added again."""
-
-SETTINGS = {
-    "whisper": '[stt] engine = "whisper", model = "{name}"',
-    "llama": '[llm] engine = "llama", model = "{name}"',
-    "piper": '[tts] engine = "piper", voice = "{name}"',
-}
-"""How each engine is told to use a model."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -84,7 +78,7 @@ def run_list(args: argparse.Namespace) -> int:
     listing = directory.look()
     rows = [_row(model, uses_of(settings, model, listing.models)) for model in listing.models]
     if args.json:
-        _print_json({"directory": str(directory.path), "models": rows, "faults": listing.faults})
+        print_json({"directory": str(directory.path), "models": rows, "faults": listing.faults})
     elif rows:
         for line in _table(rows):
             print(line)
@@ -167,14 +161,15 @@ def _make_private(directory: Path) -> None:
 
 def _tell_added(args: argparse.Namespace, manifest: Manifest) -> None:
     if args.json:
-        _print_json(msgspec.to_builtins(manifest))
+        print_json(msgspec.to_builtins(manifest))
         return
     licence = manifest.licence or "not known"
     print(
         f"added {manifest.name} for {manifest.engine}: {show_size(manifest.size)}, "
         f"licence {licence}, from {manifest.source}"
     )
-    print(f"to use it: {SETTINGS[manifest.engine].format(name=manifest.name)}, and start voiced")
+    print("to use it, put this into the settings, and start voiced:\n")
+    print(show_setting(manifest.engine, manifest.name))
 
 
 def run_verify(args: argparse.Namespace) -> int:
@@ -199,7 +194,7 @@ def run_verify(args: argparse.Namespace) -> int:
     wrong += [fault for _, faults in results for fault in faults]
     if args.json:
         states = {model.name: _state(model, faults) for model, faults in results}
-        _print_json({"ok": not wrong, "models": states, "faults": wrong})
+        print_json({"ok": not wrong, "models": states, "faults": wrong})
         return 1 if wrong else 0
     for model, faults in results:
         print(f"{_state(model, faults):9}  {model.name}")
@@ -225,48 +220,11 @@ def run_remove(args: argparse.Namespace) -> int:
             f"{model.name} is in use ({', '.join(uses)}): the daemon would not start without it; "
             "change the settings first, or use --force"
         )
-    directory.remove(model)
+    freed = directory.remove(model)
     if args.json:
-        _print_json({"removed": model.name, "size": model.size})
+        print_json({"removed": model.name, "size": model.size, "freed": freed})
     else:
-        print(f"removed {model.name}: {show_size(model.size)} are free again")
-    return 0
-
-
-def run_recommend(args: argparse.Namespace) -> int:
-    """Print a set of models, how to get them, and the settings that use them. Asks nobody."""
-    from voiced.engines.memory import free_memory, whole_memory
-    from voiced.models.recommended import GB, MB, SERVICE_SHARE, set_for
-
-    given = args.memory_gb
-    if given is not None and not 0 < given < 10_000:
-        raise UsageError("--memory-gb takes a number above 0")
-    memory = int(given * GB) if given else whole_memory()
-    chosen = set_for(memory)
-    room = int(memory * SERVICE_SHARE)
-    if not given:
-        room = min(room, free_memory())
-    fits = chosen.memory_bytes <= room
-    if args.json:
-        about = {"size_mb": chosen.size_mb, "memory_mb": chosen.memory_mb, "fits": fits}
-        choices = [
-            {**msgspec.to_builtins(choice), "memory_mb": choice.memory_mb}
-            for choice in chosen.choices
-        ]
-        _print_json({"memory_gb": chosen.memory_gb, "choices": choices, **about})
-        return 0
-    print(f"for a machine of {chosen.memory_gb} GB and more; memory is estimated\n")
-    for choice in chosen.choices:
-        print(f"{choice.engine}: {choice.name}")
-        print(f"    {choice.size_mb} MB, memory {choice.memory_mb} MB, licence {choice.licence}")
-        print(f"    voiced models add {choice.source}")
-        print(f"    {SETTINGS[choice.engine].format(name=choice.name)}")
-    print(f"\ntogether {chosen.size_mb} MB to fetch, {chosen.memory_mb} MB of memory at work")
-    if not fits:
-        print(
-            f"voiced may take {room // MB} MB here{'' if given else ' now'}, and would not start "
-            "with all of them: use one or two, or end other programs"
-        )
+        print(f"removed {model.name}: {show_size(freed)} are free again")
     return 0
 
 
@@ -284,8 +242,3 @@ def show_size(count: int) -> str:
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count} bytes"
-
-
-def _print_json(data: object) -> None:
-    encoded = msgspec.json.format(msgspec.json.encode(data), indent=2)
-    sys.stdout.write(encoded.decode() + "\n")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from voiced.settings_loader import SYSTEM_CONFIG
 
@@ -24,3 +27,9 @@ def add_config_option(parser: argparse.ArgumentParser) -> None:
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Add `--json`, which becomes `args.json`."""
     parser.add_argument("--json", action="store_true", help="print JSON, for machines")
+
+
+def print_json(data: object) -> None:
+    """What `--json` prints: one document, indented."""
+    encoded = msgspec.json.format(msgspec.json.encode(data), indent=2)
+    sys.stdout.write(encoded.decode() + "\n")

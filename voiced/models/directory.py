@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 REMOVED = ".removed-"
 """What a model that is being deleted is called, before its number and name."""
 
+BLOCK_BYTES = 512
+"""The unit of `st_blocks`, whatever the file system's own is (stat(2))."""
+
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """One model that is there. Without a manifest nobody knows what it should be."""
@@ -129,10 +132,12 @@ class ModelsDirectory:
                 faults.append(f"{path} cannot be read: {exc.strerror}")
         return faults
 
-    def remove(self, model: Model) -> None:
+    def remove(self, model: Model) -> int:
         """Delete its files. It is out of sight at once, and whole until then.
 
-        Raises `StorageError` where they cannot be deleted.
+        Returns the bytes of the disk that this gives back, which are fewer than its size where
+        a file has holes, and none where another link to it is left. Raises `StorageError`
+        where they cannot be deleted.
         """
         entry = self.path / model.name
         # A directory of the name of a loose file is something else.
@@ -141,16 +146,27 @@ class ModelsDirectory:
             for left in self.path.glob(f"{REMOVED}*"):  # by whoever was ended in the middle
                 shutil.rmtree(left, ignore_errors=True)
             if is_loose:
-                for path in _loose_files(self.path, model):
+                there = [path for path in _loose_files(self.path, model) if os.path.lexists(path)]
+                freed = sum(map(_allocated, there))
+                for path in there:
                     path.unlink(missing_ok=True)
             elif entry.is_symlink():
+                freed = 0
                 entry.unlink()  # what it points to is somewhere else, and somebody else's
             else:
+                freed = sum(_allocated(path) for path in entry.rglob("*") if not path.is_dir())
                 away = self.path / f"{REMOVED}{os.getpid()}-{model.name}"
                 entry.rename(away)
                 shutil.rmtree(away)
         except OSError as exc:
             raise StorageError(f"cannot remove {entry}: {exc.strerror}") from exc
+        return freed
+
+
+def _allocated(path: Path) -> int:
+    """Bytes that the disk has back once this name of a file is gone."""
+    status = path.lstat()
+    return status.st_blocks * BLOCK_BYTES if status.st_nlink == 1 else 0
 
 
 def _loose(entry: Path) -> Model | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import time
 from pathlib import Path, PurePosixPath
@@ -200,7 +201,7 @@ class Installer:
         if not is_safe_name(name):
             raise UsageError(
                 f"{name[:120]!r} cannot be a model's name: letters, digits, '.', '_' and '-' can, "
-                "and the first is a letter or digit; --name gives another"
+                f"and the first is a letter or digit; {_other_name(name)} gives another"
             )
         for taken in (name, f"{name}.gguf", f"{name}.onnx"):
             if (self._path / taken).exists():
@@ -290,3 +291,9 @@ def _check_sum(ready: _Ready, files: Sequence[ModelFile], sha256: str) -> None:
     found = next(file.sha256 for file in files if file.path == main)
     if found != sha256.lower():
         raise ModelError(f"{main} has the SHA-256 {found} instead of {sha256.lower()}")
+
+
+def _other_name(name: str) -> str:
+    """The option to call a model by a name like this one, which cannot be."""
+    fitting = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")
+    return f"`--name {fitting}`" if is_safe_name(fitting) else "--name"

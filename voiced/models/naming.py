@@ -12,6 +12,10 @@ KEYS = {"whisper": "stt.model", "llama": "llm.model", "piper": "tts.voice"}
 """By engine: the setting that names its model."""
 
 
+KINDS = {"whisper": "a Whisper model", "llama": "a language model", "piper": "a Piper voice"}
+"""By engine: what a model for it is called in a sentence."""
+
+
 def find_model(directory: Path, engine: str, wanted: str) -> Path:
     """What the engine opens: a file, or a directory.
 
@@ -36,5 +40,18 @@ def find_model(directory: Path, engine: str, wanted: str) -> Path:
         + (f"there is no {engine} model {wanted!r} in" if wanted else "name one of the models in")
         + f" {directory} (there: {', '.join(model.name for model in listing.models) or 'none'}"
         + "".join(f"; {fault}" for fault in listing.faults)
-        + "); `voiced models add` brings one, and a path may be named"
+        + f"){of_another_kind(directory, engine, wanted)}"
+        + "; `voiced models add` brings one, and a path may be named"
     )
+
+
+def of_another_kind(directory: Path, engine: str, wanted: str) -> str:
+    """For whoever did not find `wanted`: that a model of another engine has this name, as words
+    behind a sentence; "" where none has. Raises `StorageError`."""
+    name = wanted.removesuffix(GGUF).removesuffix(ONNX).lower()
+    found = [
+        KINDS[model.engine]
+        for model in ModelsDirectory(directory).look().models
+        if model.engine != engine and model.name.lower() == name
+    ]
+    return f"; that name is there as {' and as '.join(found)}" if found else ""

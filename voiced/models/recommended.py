@@ -23,6 +23,9 @@ TOKENS = Llm().context * Llm().conversations
 SERVICE_SHARE = 0.8
 """Of the machine's memory, what the service in systemd/voiced.service may take: `MemoryMax`."""
 
+REST_BYTES = SMALL_BYTES + DAEMON_BYTES
+"""Beside the models: the assistant in front of the language model, and the daemon's own work."""
+
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """A model that can be had from the hub. `size_mb` and `licence` are what the page of the model
@@ -63,13 +66,17 @@ class ModelSet(msgspec.Struct, frozen=True, kw_only=True):
     def memory_bytes(self) -> int:
         """Of the three engines at work together, with the assistant in front of the language model
         and the daemon's own work."""
-        rest = SMALL_BYTES + DAEMON_BYTES
-        return rest + sum(choice.memory_bytes for choice in self.choices)
+        return REST_BYTES + sum(choice.memory_bytes for choice in self.choices)
+
+    @property
+    def rest_mb(self) -> int:
+        """Of that, what is not a model's, for people."""
+        return tens_of_mb(REST_BYTES)
 
     @property
     def memory_mb(self) -> int:
-        """The same for people, rounded up."""
-        return tens_of_mb(self.memory_bytes)
+        """All of it for people: the sum of its parts as they are shown, each rounded up."""
+        return self.rest_mb + sum(choice.memory_mb for choice in self.choices)
 
 
 def tens_of_mb(count: int) -> int:

@@ -19,6 +19,7 @@ from voiced.engines.tts.espeak import MAX_TEXT_CHARACTERS
 from voiced.engines.tts.piper_shelf import VoiceShelf
 from voiced.engines.tts.piper_voices import SUFFIX, LoadedVoice, VoiceFile, new_run
 from voiced.errors import EngineFailed, ModelError, SettingsError
+from voiced.models.naming import of_another_kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,9 +87,10 @@ class PiperEngine:
         have = ", ".join(names) or "none"
         choose = "name one of these, or the path of another" if names else "a path may be named"
         faults = "".join(f"; {fault}" for fault in self._shelf.faults)
+        other = of_another_kind(self._directory, "piper", name.partition("+")[0])
         return (
-            f"tts.voice: there is no Piper voice {name!r} in {self._directory} (found: {have}"
-            f"{faults}); {choose}; `voiced models add` brings one"
+            f"tts.voice: there is no Piper voice {name!r} in {self._directory} (there: {have}"
+            f"{faults}){other}; {choose}; `voiced models add` brings one"
         )
 
     def warm_up(self) -> None:
