@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.models.piper_voice import write_voice
+from tests.models.small_models import write_gguf
 from tests.patience import CEILING_S
 from voiced.__main__ import main
 from voiced.cli import checks, model_checks
@@ -298,8 +299,12 @@ def test_a_model_that_is_not_there_fails_and_tells_what_would_help(
 ) -> None:
     monkeypatch.setenv("VOICED_TTS__VOICE", "other")
     assert main(["doctor", "--json"]) == 1
-    finding = _report(capsys)["piper model"]
+    report = _report(capsys)
+    finding = report["piper model"]
     assert finding["state"] == "failed"
+    assert report["tts engine"]["state"] == "note"  # one mistake, told once
+    assert report["tts engine"]["detail"] == "not started: see piper model above"
+    assert report["llm engine"]["state"] == "ok"
     assert "no piper model 'other'" in finding["detail"]
     assert "(there: mine)" in finding["detail"]
     assert "voiced models recommend" in finding["remedy"]
@@ -312,6 +317,36 @@ def test_a_model_that_is_not_whole_fails(piper: Path, capsys: pytest.CaptureFixt
     (piper / "mine" / "mine.onnx").unlink()
     assert main(["doctor", "--json"]) == 1
     assert "mine.onnx is missing" in _report(capsys)["piper model"]["detail"]
+
+
+@pytest.mark.parametrize("wanted", ["cut", "path"])
+def test_a_language_model_without_its_end_fails_before_its_engine(
+    wanted: str, piper: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_gguf(piper / "cut.gguf")
+    monkeypatch.setenv("VOICED_LLM__ENGINE", "llama")
+    monkeypatch.setenv("VOICED_LLM__MODEL", str(path) if wanted == "path" else wanted)
+    main(["doctor", "--json"])
+    assert _report(capsys)["llama model"]["state"] == "ok"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert main(["doctor", "--json"]) == 1
+    report = _report(capsys)
+    assert report["llama model"]["state"] == "failed"
+    assert "bytes are missing" in report["llama model"]["detail"]
+    assert "remove --force cut`, and add it again" in report["llama model"]["remedy"]
+    assert [name for name, found in report.items() if found["state"] == "failed"] == ["llama model"]
+    assert report["llm engine"]["detail"] == "not started: see llama model above"
+
+
+def test_an_engine_that_finds_its_model_damaged_is_told_how_to_know(
+    piper: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = (piper / "mine" / "mine.onnx").read_bytes()
+    (piper / "mine" / "mine.onnx").write_bytes(bytes(len(whole)))
+    assert main(["doctor", "--json"]) == 1
+    finding = _report(capsys)["tts engine"]
+    assert "damaged" in finding["detail"]
+    assert "`voiced models verify mine`, and add it again" in finding["remedy"]
 
 
 def test_the_models_together_fit_the_memory_as_the_daemon_reckons(
@@ -335,7 +370,8 @@ def test_the_models_together_fit_the_memory_as_the_daemon_reckons(
     assert finding["state"] == "failed"
     assert "the engines need about" in finding["detail"]
     assert f"{piper}/mine/mine.onnx" in finding["detail"]
-    assert "400 MiB are free" in finding["detail"]
+    assert finding["detail"].endswith("400 MiB are free")
+    assert finding["remedy"].endswith("; or end other programs")
     monkeypatch.setattr(model_checks, "is_voiced", lambda server: True)
     finding = memory()
     assert finding["state"] == "note"

@@ -13,17 +13,18 @@ import trio
 from voiced.cli import checks
 from voiced.cli.checks import Finding
 from voiced.cli.engines import open_engine, quiet_logs
-from voiced.cli.model_checks import check_models
+from voiced.cli.model_checks import MEMORY_CHECK, check_models, name_of_check
 from voiced.cli.options import add_config_option, add_json_option
 from voiced.cli.running import run_trio
 from voiced.engines.registry import NO_ENGINE
 from voiced.errors import ProviderFailed, SettingsError, VoicedError
 from voiced.faults import find_faults
+from voiced.models.naming import KEYS
 from voiced.settings_loader import find_mistakes, load, state_directory
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
     from voiced.settings import Provider, Settings
@@ -96,8 +97,9 @@ def examine(config: Path | None) -> Iterator[Finding]:
         yield _guarded("certificate", partial(checks.check_certificate, settings.server))
     quiet_logs(settings)
     yield _guarded("vad", check_vad)
-    yield from _models(settings)
-    yield from check_engines(settings)
+    models = list(_models(settings))
+    yield from models
+    yield from check_engines(settings, {f.check for f in models if f.state == "failed"})
 
 
 def check_settings(config: Path | None) -> tuple[Finding, Settings | None]:
@@ -140,8 +142,9 @@ def _models(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def check_engines(settings: Settings) -> Iterable[Finding]:
-    """Start each configured engine in its process, warm it up, and end it again."""
+def check_engines(settings: Settings, failed: Collection[str] = ()) -> Iterable[Finding]:
+    """Start each configured engine in its process, warm it up, and end it again; but none whose
+    model, or the memory for it, is among the checks that `failed`: it would say the same again."""
     kinds: tuple[Literal["stt", "llm", "tts"], ...] = ("stt", "llm", "tts")
     for kind in kinds:
         name = getattr(settings, kind).engine
@@ -153,11 +156,28 @@ def check_engines(settings: Settings) -> Iterable[Finding]:
             )
         if name == NO_ENGINE:
             continue
+        before = {name_of_check(name), *([MEMORY_CHECK] if name in KEYS else [])} & set(failed)
+        if before:
+            see = " and ".join(sorted(before))
+            detail = f"not started: see {see} above"
+            yield Finding(check=f"{kind} engine", state="note", detail=detail)
+            continue
         yield _guarded(
             f"{kind} engine",
             partial(run_trio, _start_engine, settings, kind),
-            remedy=f"see {kind}.engine{_ALSO_SEE.get(name, '')} in the settings (now {name})",
+            remedy=_engine_remedy(settings, kind, name),
         )
+
+
+def _engine_remedy(settings: Settings, kind: Literal["stt", "llm", "tts"], name: str) -> str:
+    see = f"see {kind}.engine{_ALSO_SEE.get(name, '')} in the settings (now {name})"
+    if name not in KEYS:
+        return see
+    model = getattr(getattr(settings, kind), KEYS[name].partition(".")[2]).partition("+")[0]
+    if "/" in model:
+        return f"if it says that the file is damaged, fetch it again; else {see}"
+    verify = " ".join(("voiced models verify", model)).strip()
+    return f"if it says that the model is damaged, `{verify}`, and add it again; else {see}"
 
 
 async def _ask_server(

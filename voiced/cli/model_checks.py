@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from voiced.cli.checks import Finding, is_voiced
 from voiced.cli.models import show_size
-from voiced.engines.budget import reckon
+from voiced.engines.budget import WHISPER_FILE, reckon
 from voiced.engines.lineup import all_specs
 from voiced.engines.memory import free_memory, whole_memory
 from voiced.errors import ModelError, SettingsError, VoicedError
+from voiced.models.ctranslate2 import read_model_file
 from voiced.models.directory import Model, ModelsDirectory
+from voiced.models.gguf import read_gguf
 from voiced.models.naming import KEYS, find_model
 from voiced.models.need import MIB, show_mib
 from voiced.models.recommended import SERVICE_SHARE
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from voiced.settings import Settings
+
+MEMORY_CHECK = "memory for models"
+
+
+def name_of_check(engine: str) -> str:
+    """Of the finding about the model of an engine."""
+    return f"{engine} model"
 
 
 def check_models(settings: Settings) -> Iterator[Finding]:
@@ -49,19 +58,19 @@ def check_together(settings: Settings) -> Iterator[Finding]:
         return
     if not budget.needs:
         return
-    check = "memory for models"
+    check = MEMORY_CHECK
     need = f"the engines need about {show_mib(budget.bytes)} MiB together"
     free, service = free_memory(), int(whole_memory() * SERVICE_SHARE)
-    try:
-        budget.check(free)
-    except ModelError as error:
+    shortage = budget.shortage(free)
+    if shortage is not None:
         # Those of a daemon that runs already have taken theirs.
         if is_voiced(settings.server):
             detail = f"{need}, and voiced, which runs here, has its own; {free // MIB:,} MiB are"
             yield Finding(check=check, state="note", detail=f"{detail} free besides")
             return
-        remedy = "take smaller models, or end other programs"
-        yield Finding(check=check, state="failed", detail=str(error), remedy=remedy)
+        what, remedy = shortage
+        remedy = f"{remedy}; or end other programs"
+        yield Finding(check=check, state="failed", detail=what, remedy=remedy)
         return
     detail = f"{need}, and {free // MIB:,} MiB are free"
     if budget.bytes > service:
@@ -70,7 +79,7 @@ def check_together(settings: Settings) -> Iterator[Finding]:
 
 
 def _check(directory: ModelsDirectory, engine: str, wanted: str) -> Finding:
-    check = f"{engine} model"
+    check = name_of_check(engine)
     voice = wanted.partition("+")[0] if engine == "piper" else wanted
     try:
         path = find_model(directory.path, engine, voice)
@@ -82,15 +91,36 @@ def _check(directory: ModelsDirectory, engine: str, wanted: str) -> Finding:
         return Finding(check=check, state="failed", detail=str(error), remedy=remedy)
     model = next((model for model in models if Path(model.path) == path), None)
     faults = _wrong_sizes(directory, model) if model else [] if path.exists() else ["is not there"]
-    if faults:
-        remedy = "remove it and add it again; `voiced models verify` tells more"
-        detail = f"{path}: {'; '.join(faults)}"
-        return Finding(check=check, state="failed", detail=detail, remedy=remedy)
+    detail = f"{path}: {'; '.join(faults)}" if faults else _damage(engine, path)
+    if detail:
+        return Finding(check=check, state="failed", detail=detail, remedy=_renewal(engine, model))
     if model is None:
         return Finding(check=check, state="ok", detail=f"{path}, a path of its own")
     licence = (model.manifest.licence if model.manifest else "") or "not known"
     detail = f"{model.name}, {show_size(model.size)}, licence {licence}"
     return Finding(check=check, state="ok", detail=detail)
+
+
+def _damage(engine: str, path: Path) -> str:
+    """What the head of a model says against it: that its end is missing, or that it is none.
+    "" where nothing does, and for a voice, which has no such head."""
+    try:
+        if engine == "llama":
+            read_gguf(path)
+        elif engine == "whisper":
+            read_model_file(path / WHISPER_FILE)
+    except ModelError as error:
+        return str(error)
+    return ""
+
+
+def _renewal(engine: str, model: Model | None) -> str:
+    if model is None:
+        return f"let {KEYS[engine]} name a file that is whole, or a model of `voiced models list`"
+    again = f"`voiced models remove --force {model.name}`, and add it again"
+    if model.manifest is None:
+        return again
+    return f"{again}; `voiced models verify {model.name}` tells more"
 
 
 def _wrong_sizes(directory: ModelsDirectory, model: Model) -> list[str]:

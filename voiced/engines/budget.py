@@ -54,18 +54,24 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
         return self.rest_bytes + sum(need.bytes for need in self.needs)
 
     def check(self, free_bytes: int) -> None:
-        """Raise `ModelError`, in one line, where all of them together do not fit what is free.
+        """Raise `ModelError`, in one line, where `shortage` tells one."""
+        shortage = self.shortage(free_bytes)
+        if shortage is not None:
+            raise ModelError("; ".join(shortage))
+
+    def shortage(self, free_bytes: int) -> tuple[str, str] | None:
+        """Where all of them together do not fit what is free: that they do not, and what to do.
         Without any model nothing is refused: what voiced needs then is little, and a machine may
         have swap for it."""
-        if len(self.needs) == 1:
-            self.needs[0].check(free_bytes)
+        if len(self.needs) == 1 and self.needs[0].bytes > free_bytes:
+            return self.needs[0].shortage(free_bytes), self.needs[0].remedy
         if not self.needs or self.bytes <= free_bytes:
-            return
+            return None
         each = "; ".join(f"{need.what} {show_mib(need.bytes)}" for need in self.needs)
-        raise ModelError(
+        return (
             f"the engines need about {show_mib(self.bytes)} MiB of memory together ({each}; all "
-            f"else {show_mib(self.rest_bytes)}), and {free_bytes // MIB:,} MiB are free; "
-            f"{self._remedy(free_bytes)}"
+            f"else {show_mib(self.rest_bytes)}), and {free_bytes // MIB:,} MiB are free",
+            self._remedy(free_bytes),
         )
 
     def _remedy(self, free_bytes: int) -> str:

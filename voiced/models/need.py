@@ -61,10 +61,14 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     def check(self, free_bytes: int) -> None:
         """Raise `ModelError`, one line with file and remedy, where the model alone does not fit."""
         if self.bytes > free_bytes:
-            raise ModelError(
-                f"{self.what} needs about {show_mib(self.bytes)} MiB of memory{self.parts}, and "
-                f"{free_bytes // MIB:,} MiB are free; {self.remedy}"
-            )
+            raise ModelError(f"{self.shortage(free_bytes)}; {self.remedy}")
+
+    def shortage(self, free_bytes: int) -> str:
+        """That it does not fit into so much, in words."""
+        return (
+            f"{self.what} needs about {show_mib(self.bytes)} MiB of memory{self.parts}, and "
+            f"{free_bytes // MIB:,} MiB are free"
+        )
 
 
 def llama_need(file: GgufFile, context: int, conversations: int) -> Need:
