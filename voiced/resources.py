@@ -22,3 +22,9 @@ def default_config(name: str) -> Path:
         f"the shipped file {name} is missing from {package}: voiced is not installed completely",
         public="voiced is not installed completely",
     )
+
+
+def checkout_script(name: str) -> Path | None:
+    """The script `name` of the checkout that this runs from; None where it runs from none."""
+    path = Path(__file__).resolve().parents[1] / "scripts" / name
+    return path if path.is_file() else None

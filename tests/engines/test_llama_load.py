@@ -5,18 +5,15 @@ from __future__ import annotations
 import struct
 import sys
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.engines.llama_helpers import ask, loaded, needs_llama, system, user
 from tests.models.llama_model import write_scripted
-from voiced.engines.llm import llama
+from voiced.engines.llm import llama, llama_library
 from voiced.engines.llm.llama import LlamaEngine
 from voiced.errors import ModelError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ANSWERS = {"zebra": ("Yes", ".")}
 
@@ -44,6 +41,10 @@ def test_without_the_extra_the_command_to_install_it_is_told(
     monkeypatch.delitem(sys.modules, "llama_cpp.llama_cpp", raising=False)
     said = refusal({"model": str(models / "one.gguf")})
     assert "llama-cpp-python is not installed" in said
+    script = Path(__file__).parents[2] / "scripts" / "run"
+    assert said.endswith(f"by: VOICED_EXTRAS=llama {script}")
+    monkeypatch.setattr(llama_library, "checkout_script", lambda name: None)
+    said = refusal({"model": str(models / "one.gguf")})
     assert f"{sys.executable} -m pip install 'llama-cpp-python" in said
     assert "<0.4" in said
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from voiced.engines.llm.llama_log import Native, log_of
 from voiced.errors import EngineFailed, ModelError
+from voiced.resources import checkout_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,8 +57,8 @@ def open_library() -> Native:
         library = importlib.import_module("llama_cpp.llama_cpp")
     except ImportError as exc:
         raise ModelError(
-            f"{PACKAGE} is not installed ({exc}); with a C++ compiler and cmake, compile it in "
-            f"some minutes by: {install_command()}"
+            f"{PACKAGE} is not installed ({exc}); with a C++ compiler (on Debian: apt install "
+            f"g++), compile it in some minutes by: {install_command()}"
         ) from exc
     except (OSError, RuntimeError, AttributeError) as exc:
         raise ModelError(
@@ -67,7 +68,10 @@ def open_library() -> Native:
 
 
 def install_command() -> str:
-    """What to type, for the interpreter that this is."""
+    """What to type: in a checkout its script, which has what is pinned, else for the interpreter
+    that this is."""
+    if script := checkout_script("run"):
+        return f"VOICED_EXTRAS=llama {script}"
     wanted = next((r for r in requires("voiced") or () if r.startswith(PACKAGE)), PACKAGE)
     return f"{sys.executable} -m pip install '{wanted.partition(';')[0].strip()}'"
 
