@@ -16,6 +16,7 @@ from tests.patience import CEILING_S
 from voiced.engines import wire
 from voiced.engines.ports import WorkCancelled
 from voiced.engines.process import child_environment
+from voiced.engines.spec import NICE
 from voiced.engines.work import ChildWork
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ async def test_it_is_named_small_and_gives_way() -> None:
         found = await call.result()
     assert found["comm"] == "voiced-llm"
     assert found["cmdline"][-3:-1] == [b"llm", b"obliging"]
-    assert found["nice"] == os.nice(0) + 5
+    assert found["nice"] == os.nice(0) + NICE["llm"]
     # Linux weighs nice levels within a session only, and Ctrl-C goes to a group.
     assert found["session"] == os.getsid(0)
     assert found["group"] == found["pid"]

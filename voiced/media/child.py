@@ -33,7 +33,7 @@ ENCODE_CPU_S = 60.0
 ENCODE_CPU_SHARE = 0.1
 """Of the time that a speech lasts: ten times what it takes on a Raspberry Pi."""
 
-NICE = {"decode": 7, "encode": 2}
+NICE = {"decode": 12, "encode": 1}
 """As engines have it: somebody listens to what is encoded, and waits for what is decoded."""
 
 
