@@ -10,8 +10,9 @@ from voiced.engines.ports import Kind
 
 NICE: dict[str, int] = {"vad": 0, "tts": 1, "stt": 2, "llm": 10}
 """Nice levels by kind: what somebody hears at once goes before what they wait for. A language model
-that writes on took half the processor from the clause that is to be heard first: on two cores that
-came after 187 ms with a difference of three levels, and after 126 with nine (alone: 100)."""
+that writes on took much of the processor from the clause that is to be heard first: on two cores
+that came after 187 ms with a difference of three levels, and after 126 to 157 with nine (alone:
+100)."""
 
 LABELS: dict[str, str] = {
     "stt": "speech recognition",
