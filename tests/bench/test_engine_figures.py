@@ -110,7 +110,7 @@ async def test_threads_that_are_given_are_those_of_the_naive_user_too(
     write_listener(tmp_path / "listener")
     write_voice(tmp_path, "voice")
 
-    def note(**options: Any) -> object:  # noqa: ANN401
+    def note(**options: Any) -> object:  # noqa: ANN401 - whatever it is given
         made.update(options)
         return object()
 

@@ -75,7 +75,7 @@ async def failure(llm: Llm) -> EngineError:
 
 async def until(holds: Callable[[], object]) -> None:
     """Wait for what happens without a sign; the fixture's ceiling ends it."""
-    while not holds():  # noqa: ASYNC110
+    while not holds():  # noqa: ASYNC110 - no sign of it comes
         await trio.sleep(0.01)
 
 
